@@ -1,1 +1,65 @@
-//! Placeholder.
+//! The storage contract of Steadfast: commands in batches, pure decisions, and the backends that keep them.
+//!
+//! Every change is a [`Batch`] of commands that [`Store::commit`] applies whole or not at all. What a command does is
+//! decided by the pure functions in [`decide`], which every backend shares; see [`Store`] for what a backend promises.
+//! Payloads are bytes to this crate: it knows nothing of models, tools or evidence.
+//!
+//! ```
+//! use steadfast_store::{
+//!     CreateTask, Label, MemoryStore, Payload, Store, StoreExt, TaskId, env::Env,
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = MemoryStore::new(Env::system());
+//! let task = TaskId::new("report")?;
+//! let (kind, input) = (Label::new("research")?, Payload::new("the topic")?);
+//! store.create_task(CreateTask { task: task.clone(), kind, input }).await?;
+//! assert!(store.task(&task).await?.is_some());
+//! # Ok(())
+//! # }
+//! ```
+
+mod batch;
+mod command;
+pub mod decide;
+mod digest;
+pub mod env;
+mod error;
+mod ext;
+mod id;
+pub mod limits;
+mod memory;
+mod outcome;
+mod payload;
+mod record;
+mod store;
+mod store_clock;
+mod sync;
+mod time;
+
+pub use batch::{Batch, Durability, Entry, Handle};
+pub use command::{
+    AppendCheckpoint, BeginOperation, Claim, Command, CreateTask, Enqueue, FinishOperation, FinishTask, OperationEnd,
+    RecordVerification, Renew, Settle, SettleItem, SweepExpired, TaskEnd, TypedCommand,
+};
+pub use digest::{Digest, Fields, Link};
+pub use error::{OpenError, Source, StoreError};
+pub use ext::{CommandError, StoreExt, commit_one};
+pub use id::{
+    CheckpointId, HolderId, InvalidId, Label, OperationKey, OperationToken, TaskId, TransitionId, WorkItemId,
+};
+pub use memory::MemoryStore;
+pub use outcome::{
+    Appended, Applied, Claimed, Committed, Enqueued, OperationBegun, OperationFinished, Outcome, Reason, Reclaimed,
+    Rejection, Renewed, Settled, Superseded, Swept, TaskCreated, TaskFinished, VerificationRecorded,
+};
+pub use payload::{DamagedPayload, Payload, PayloadTooLarge, SealedPayload};
+pub use record::{
+    Abandonment, Checkpoint, CheckpointHeader, CheckpointPage, Fence, Guard, Health, LeaseRecord, Operation,
+    OperationPage, OperationRecord, OperationStatus, Ownership, SequenceNumber, Settlement, Status, Task, TaskRecord,
+    Verdict, Verification, WorkItem,
+};
+pub use store::{ChangeStamp, Store};
+pub use sync::within;
+pub use time::{Delay, InvalidSpan, Now, StoreTime, Term, WallTime};

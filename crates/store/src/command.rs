@@ -1,0 +1,280 @@
+//! The commands: what a batch may ask for. Each says what must hold, what it changes, and by which identity it is
+//! recognised when it is submitted again.
+
+use crate::digest::Digest;
+use crate::id::{CheckpointId, HolderId, Label, OperationKey, OperationToken, TaskId, TransitionId, WorkItemId};
+use crate::outcome::{
+    Appended, Claimed, Enqueued, OperationBegun, OperationFinished, Outcome, Renewed, Settled, Swept, TaskCreated,
+    TaskFinished, VerificationRecorded,
+};
+use crate::payload::{Payload, SealedPayload};
+use crate::record::{Abandonment, Guard, SequenceNumber, Verdict};
+use crate::time::{Delay, Term};
+
+/// Creates a task. Identity: its id. When a task of this id, kind and input is there already, answers as it did
+/// then; with another kind or input it is rejected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateTask {
+    /// The new task's id.
+    pub task: TaskId,
+    /// What kind of task it is.
+    pub kind: Label,
+    /// What to do, for the worker to read.
+    pub input: Payload,
+}
+
+/// How a task ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TaskEnd {
+    /// Well.
+    Succeeded,
+    /// Badly.
+    Failed,
+    /// Called off.
+    Cancelled,
+}
+
+/// Ends a task. Identity: the task and its result. A finished task stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FinishTask {
+    /// The task.
+    pub task: TaskId,
+    /// How it ends.
+    pub end: TaskEnd,
+    /// What came of it.
+    pub result: Payload,
+}
+
+/// Adds a work item to a task. Identity: its id. When an item of this id, task, kind, priority and attempts is
+/// there already, answers as it did then; otherwise it is rejected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enqueue {
+    /// The new item's id: also its unique key.
+    pub item: WorkItemId,
+    /// Its task, which must be there and not finished.
+    pub task: TaskId,
+    /// What kind of work it is.
+    pub kind: Label,
+    /// Larger is claimed earlier; may be negative.
+    pub priority: i32,
+    /// Not to be claimed before this much time has passed.
+    pub delay: Delay,
+    /// Claims that may count before the item becomes a dead letter: 1 to
+    /// [`ATTEMPTS_MAX`](crate::limits::ATTEMPTS_MAX).
+    pub max_attempts: u32,
+}
+
+/// Takes up to `limit` available items under a lease, in the order priority descending, available-at, id.
+/// Identity: the claim id. A claim that took nothing, or whose items have all moved on since, leaves no trace and
+/// is evaluated anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// This claim.
+    pub claim: TransitionId,
+    /// Who claims, for people to read.
+    pub holder: HolderId,
+    /// How long the lease lasts without renewal.
+    pub term: Term,
+    /// Most items: 1 to [`PAGE_ROWS_MAX`](crate::limits::PAGE_ROWS_MAX).
+    pub limit: u32,
+}
+
+/// Moves the deadline of a lease to one term from now, never nearer. Submitted again it only moves the deadline
+/// again. A lease past its term that nobody has reclaimed may still be renewed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renew {
+    /// The lease.
+    pub guard: Guard,
+    /// How long it lasts from now on without renewal.
+    pub term: Term,
+}
+
+/// How a holder gives an item back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settle {
+    /// Done.
+    Succeeded,
+    /// To be tried again after a delay, while attempts are left; a dead letter otherwise.
+    Retry(Delay),
+    /// Given up: a dead letter.
+    Failed,
+    /// Handed back untouched; the attempt is not counted.
+    Released,
+}
+
+/// Ends a lease. Identity: the fence. One whose item has been claimed again since is recognised while that later
+/// claim has not been settled in its turn; after that it is rejected as stale.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettleItem {
+    /// The lease.
+    pub guard: Guard,
+    /// How.
+    pub settle: Settle,
+}
+
+/// Appends a checkpoint to a task; the store assigns the next sequence number and computes the link. Identity: the
+/// checkpoint id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppendCheckpoint {
+    /// The new checkpoint's id.
+    pub checkpoint: CheckpointId,
+    /// Its task, which must be there and not finished.
+    pub task: TaskId,
+    /// Its type.
+    pub kind: Label,
+    /// The work item it is made under. For the record: a lease is checked by a [`Guard`].
+    pub work_item: Option<WorkItemId>,
+    /// When given, the sequence number that the newest checkpoint must have: two writers cannot fork a task.
+    pub expected_head: Option<SequenceNumber>,
+    /// The state.
+    pub payload: SealedPayload,
+    /// What proves it, for the checkpoints crate to read.
+    pub evidence: Payload,
+}
+
+/// Records what a look at a checkpoint's evidence found. The newest record counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordVerification {
+    /// The checkpoint.
+    pub checkpoint: CheckpointId,
+    /// What was found.
+    pub verdict: Verdict,
+    /// Which piece failed and why: at most 4,096 bytes are kept.
+    pub detail: String,
+}
+
+/// Reclaims leases past their term, in the order of their deadlines, then ids. An item with attempts left becomes
+/// pending again, one without a dead letter, one of a finished task cancelled; the first two get an
+/// `error_boundary` checkpoint on their task in the same commit. Identity: the sweep id, as for [`Claim`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SweepExpired {
+    /// This page of this sweep.
+    pub sweep: TransitionId,
+    /// Most items: 1 to [`PAGE_ROWS_MAX`](crate::limits::PAGE_ROWS_MAX).
+    pub limit: u32,
+}
+
+/// States the intent of an operation. Rejected when the key belongs to another fingerprint, is owned by somebody
+/// else, is in doubt, or is finished. Identity: the token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BeginOperation {
+    /// The idempotency key.
+    pub key: OperationKey,
+    /// Digest of everything that makes it this operation and no other.
+    pub fingerprint: Digest,
+    /// This attempt.
+    pub token: OperationToken,
+    /// The task it is done for.
+    pub task: Option<TaskId>,
+    /// The lease it runs under: when that is lost, so is the attempt.
+    pub lease: Option<Guard>,
+    /// How long nobody else may take it over.
+    pub term: Term,
+    /// What may happen when its owner vanishes.
+    pub abandonment: Abandonment,
+}
+
+/// How an attempt at an operation ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OperationEnd {
+    /// With an output, which every later caller gets.
+    Succeeded(Payload),
+    /// With an error, which every later caller gets.
+    Failed(Payload),
+    /// Its owner is gone and nobody knows. Allowed once the owner has lost it.
+    InDoubt,
+}
+
+impl OperationEnd {
+    /// The output, if it ended with one.
+    pub fn output(&self) -> Option<&Payload> {
+        match self {
+            Self::Succeeded(output) | Self::Failed(output) => Some(output),
+            Self::InDoubt => None,
+        }
+    }
+}
+
+/// Ends an operation. Identity: the token, which must be the newest of the key. A result for an operation in doubt
+/// settles the doubt. A finished operation stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FinishOperation {
+    /// The idempotency key.
+    pub key: OperationKey,
+    /// The attempt that ends.
+    pub token: OperationToken,
+    /// How.
+    pub end: OperationEnd,
+}
+
+/// A command with a known type of outcome.
+pub trait TypedCommand: sealed::Sealed + Into<Command> {
+    /// What it answers when it is applied.
+    type Outcome;
+    /// Finds that in the general outcome.
+    #[doc(hidden)]
+    fn outcome(outcome: &Outcome) -> Option<&Self::Outcome>;
+}
+
+mod sealed {
+    /// Keeps the list of commands closed: a backend must know them all.
+    pub trait Sealed {}
+}
+
+macro_rules! commands {
+    ($($command:ident => $outcome:ident),+ $(,)?) => {
+        /// Any command.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Command {
+            $(#[doc = concat!("See [`", stringify!($command), "`].")] $command($command)),+
+        }
+
+        $(
+            impl From<$command> for Command {
+                fn from(command: $command) -> Self {
+                    Self::$command(command)
+                }
+            }
+
+            impl sealed::Sealed for $command {}
+
+            impl TypedCommand for $command {
+                type Outcome = $outcome;
+                fn outcome(outcome: &Outcome) -> Option<&$outcome> {
+                    match outcome {
+                        Outcome::$outcome(outcome) => Some(outcome),
+                        _ => None,
+                    }
+                }
+            }
+        )+
+    };
+}
+
+commands! {
+    CreateTask => TaskCreated,
+    FinishTask => TaskFinished,
+    Enqueue => Enqueued,
+    Claim => Claimed,
+    Renew => Renewed,
+    SettleItem => Settled,
+    AppendCheckpoint => Appended,
+    RecordVerification => VerificationRecorded,
+    SweepExpired => Swept,
+    BeginOperation => OperationBegun,
+    FinishOperation => OperationFinished,
+}
+
+impl Command {
+    /// Payload bytes it carries.
+    pub fn payload_bytes(&self) -> usize {
+        match self {
+            Self::CreateTask(command) => command.input.bytes().len(),
+            Self::FinishTask(command) => command.result.bytes().len(),
+            Self::AppendCheckpoint(command) => command.payload.bytes().len() + command.evidence.bytes().len(),
+            Self::FinishOperation(command) => command.end.output().map_or(0, |output| output.bytes().len()),
+            _ => 0,
+        }
+    }
+}

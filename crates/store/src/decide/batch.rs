@@ -1,0 +1,320 @@
+//! Decides a whole batch: its commands in order, each over the rows as the ones before it leave them; and recognises
+//! a batch that had been applied before.
+
+use crate::batch::Batch;
+use crate::command::{Claim, Command, SweepExpired};
+use crate::decide::overlay::{Overlay, claim_order};
+use crate::decide::{
+    Decision, Rows, StoredCheckpoint, Write, decide_append, decide_begin, decide_claim, decide_create_task,
+    decide_enqueue, decide_finish_operation, decide_finish_task, decide_guard, decide_reclaim,
+    decide_record_verification, decide_renew, decide_settle, error_boundary,
+};
+use crate::id::{Label, TransitionId, WorkItemId};
+use crate::outcome::{
+    Applied, Claimed, Committed, Outcome, Reason, Reclaimed, Rejection, Renewed, Swept,
+};
+use crate::record::{CheckpointHeader, Fence, Operation, Status, WorkItem};
+use crate::time::Now;
+
+/// What becomes of a batch.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    /// What the caller is told.
+    pub(crate) answer: Committed,
+    /// What must be written before that is true; empty for a rejection and for a batch applied before.
+    pub(crate) writes: Vec<Write>,
+}
+
+/// One command's decision, its row already noted in the overlay.
+enum Step {
+    Applied(Outcome),
+    Replayed(Outcome),
+    Superseded,
+    Rejected(Reason),
+}
+
+/// Decides `batch` over `rows`.
+pub(crate) fn decide_batch<R: Rows>(rows: &mut R, batch: &Batch, now: Now) -> Result<Verdict, R::Error> {
+    let mut overlay = Overlay::new(rows);
+    let mut outcomes = Vec::with_capacity(batch.entries().len());
+    let mut wrote = false;
+    for (index, entry) in batch.entries().iter().enumerate() {
+        let held = match &entry.guard {
+            Some(guard) => decide_guard(overlay.item(&guard.item)?.as_ref(), guard),
+            None => Ok(()),
+        };
+        let step = match held {
+            Ok(()) => decide_one(&mut overlay, &entry.command, now)?,
+            Err(reason) => Step::Rejected(reason),
+        };
+        match step {
+            Step::Applied(outcome) => {
+                wrote = true;
+                outcomes.push(outcome);
+            }
+            Step::Replayed(outcome) if !has_own_identity(&entry.command) => outcomes.push(outcome),
+            Step::Replayed(_) | Step::Superseded => {
+                return recall_or_reject(overlay.rows, batch, now, Rejection { index, reason: Reason::RepeatedIdentity });
+            }
+            Step::Rejected(reason) => {
+                return recall_or_reject(overlay.rows, batch, now, Rejection { index, reason });
+            }
+        }
+    }
+    let answer = Committed::Applied(Applied::new(outcomes, !wrote));
+    Ok(Verdict { answer, writes: overlay.into_writes() })
+}
+
+/// Whether the command carries an identity that its caller made for this one submission. A task or an item that is
+/// there already says nothing about the rest of the batch: two callers may well create the same one.
+fn has_own_identity(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::AppendCheckpoint(_)
+            | Command::BeginOperation(_)
+            | Command::FinishOperation(_)
+            | Command::SettleItem(_)
+            | Command::Claim(_)
+            | Command::SweepExpired(_)
+    )
+}
+
+fn was_applied<R: Rows>(rows: &mut R, command: &Command, now: Now) -> Result<bool, R::Error> {
+    if !has_own_identity(command) {
+        return Ok(false);
+    }
+    // Claims and sweeps are recognised before they choose anything, the others from their one row.
+    let step = match command {
+        Command::Claim(claim) => return Ok(!rows.moved_by(claim.claim)?.is_empty()),
+        Command::SweepExpired(sweep) => return Ok(!rows.moved_by(sweep.sweep)?.is_empty()),
+        _ => decide_one(&mut Overlay::new(rows), command, now)?,
+    };
+    Ok(matches!(step, Step::Replayed(_) | Step::Superseded))
+}
+
+/// Some command cannot be applied. Either that is because the whole batch had been, or it is rejected.
+fn recall_or_reject<R: Rows>(
+    rows: &mut R,
+    batch: &Batch,
+    now: Now,
+    rejection: Rejection,
+) -> Result<Verdict, R::Error> {
+    for entry in batch.entries() {
+        if was_applied(rows, &entry.command, now)? {
+            return recall(rows, batch, now);
+        }
+    }
+    Ok(Verdict { answer: Committed::Rejected(rejection), writes: Vec::new() })
+}
+
+/// Answers for a batch that had been applied: atomicity says that then all of it was.
+fn recall<R: Rows>(rows: &mut R, batch: &Batch, now: Now) -> Result<Verdict, R::Error> {
+    let mut outcomes = Vec::with_capacity(batch.entries().len());
+    for entry in batch.entries() {
+        let outcome = match &entry.command {
+            Command::Renew(renew) => rows
+                .item(&renew.guard.item)?
+                .filter(|item| decide_guard(Some(item), &renew.guard).is_ok())
+                .and_then(|item| item.lease)
+                .map(|lease| Outcome::Renewed(Renewed { expires_at: lease.expires_at })),
+            Command::Claim(claim) => recall_claim(rows, claim.claim)?,
+            Command::SweepExpired(sweep) => recall_sweep(rows, sweep.sweep)?,
+            command => match decide_one(&mut Overlay::new(rows), command, now)? {
+                Step::Replayed(outcome) => Some(outcome),
+                // A verdict recorded again says what it said.
+                Step::Applied(outcome @ Outcome::VerificationRecorded(_)) => Some(outcome),
+                Step::Applied(_) | Step::Superseded | Step::Rejected(_) => None,
+            },
+        };
+        outcomes.push(outcome.unwrap_or(Outcome::Superseded));
+    }
+    Ok(Verdict { answer: Committed::Applied(Applied::new(outcomes, true)), writes: Vec::new() })
+}
+
+fn recall_claim<R: Rows>(rows: &mut R, claim: TransitionId) -> Result<Option<Outcome>, R::Error> {
+    let mut items = rows.moved_by(claim)?;
+    items.retain(|item| item.status == Status::InProgress);
+    items.sort_by_key(claim_order);
+    Ok((!items.is_empty()).then_some(Outcome::Claimed(Claimed { items })))
+}
+
+fn recall_sweep<R: Rows>(rows: &mut R, sweep: TransitionId) -> Result<Option<Outcome>, R::Error> {
+    let mut reclaimed: Vec<_> =
+        rows.moved_by(sweep)?.iter().map(|item| told(item, sweep, "")).collect();
+    reclaimed.sort_by(|a, b| a.item.cmp(&b.item));
+    Ok((!reclaimed.is_empty()).then_some(Outcome::Swept(Swept { reclaimed })))
+}
+
+fn told(item: &WorkItem, sweep: TransitionId, holder: &str) -> Reclaimed {
+    Reclaimed {
+        item: item.id.clone(),
+        task: item.task.clone(),
+        stale: Fence(item.fence.0 - 1),
+        status: item.status,
+        checkpoint: error_boundary(item, sweep, holder).map(|boundary| boundary.id),
+    }
+}
+
+fn decide_one<R: Rows>(rows: &mut Overlay<'_, R>, command: &Command, now: Now) -> Result<Step, R::Error> {
+    Ok(match command {
+        Command::CreateTask(command) => {
+            let existing = rows.task(&command.task)?;
+            let decision = decide_create_task(existing.as_ref(), command, now);
+            note(rows, decision, Outcome::TaskCreated, |task| {
+                Write::InsertTask(task, command.input.clone())
+            })
+        }
+        Command::FinishTask(command) => {
+            let existing = rows.task(&command.task)?;
+            let decision = decide_finish_task(existing.as_ref(), command, now);
+            note(rows, decision, Outcome::TaskFinished, |task| {
+                Write::FinishTask(task, command.result.clone())
+            })
+        }
+        Command::Enqueue(command) => {
+            let existing = rows.item(&command.item)?;
+            let task = rows.task(&command.task)?;
+            let decision = decide_enqueue(existing.as_ref(), task.as_ref(), command, now);
+            note(rows, decision, Outcome::Enqueued, Write::InsertItem)
+        }
+        Command::Claim(command) => decide_claims(rows, command, now)?,
+        Command::Renew(command) => {
+            let item = rows.item(&command.guard.item)?;
+            note(rows, decide_renew(item.as_ref(), command, now), Outcome::Renewed, Write::UpdateItem)
+        }
+        Command::SettleItem(command) => {
+            let item = rows.item(&command.guard.item)?;
+            note(rows, decide_settle(item.as_ref(), command, now), Outcome::Settled, Write::UpdateItem)
+        }
+        Command::AppendCheckpoint(command) => {
+            let task = rows.task(&command.task)?;
+            let existing = rows.checkpoint(command.checkpoint)?;
+            match decide_append(task.as_ref(), existing.as_ref(), command, now) {
+                Decision::Apply((task, header), appended) => {
+                    rows.write(Write::InsertCheckpoint(Box::new(StoredCheckpoint {
+                        header,
+                        payload: command.payload.clone(),
+                        evidence: command.evidence.clone(),
+                    })));
+                    rows.write(Write::MoveHead(task));
+                    Step::Applied(Outcome::Appended(appended))
+                }
+                Decision::Replayed(appended) => Step::Replayed(Outcome::Appended(appended)),
+                Decision::Superseded => Step::Superseded,
+                Decision::Rejected(reason) => Step::Rejected(reason),
+            }
+        }
+        Command::RecordVerification(command) => {
+            let existing = rows.checkpoint(command.checkpoint)?;
+            let decision = decide_record_verification(existing.as_ref(), command, now);
+            note(rows, decision, Outcome::VerificationRecorded, |verification| {
+                Write::RecordVerification(command.checkpoint, verification)
+            })
+        }
+        Command::SweepExpired(command) => decide_sweep(rows, command, now)?,
+        Command::BeginOperation(command) => {
+            let existing = rows.operation(&command.key)?;
+            let item = leased_item(rows, existing.as_ref())?;
+            let decision = decide_begin(existing.as_ref(), item.as_ref(), command, now);
+            let known = existing.is_some();
+            note(rows, decision, Outcome::OperationBegun, |operation| {
+                if known {
+                    Write::UpdateOperation(operation, None)
+                } else {
+                    Write::InsertOperation(operation)
+                }
+            })
+        }
+        Command::FinishOperation(command) => {
+            let existing = rows.operation(&command.key)?;
+            let item = leased_item(rows, existing.as_ref())?;
+            let decision = decide_finish_operation(existing.as_ref(), item.as_ref(), command, now);
+            note(rows, decision, Outcome::OperationFinished, |operation| {
+                Write::UpdateOperation(operation, command.end.output().cloned())
+            })
+        }
+    })
+}
+
+/// Notes what a decision changes, and makes its answer general.
+fn note<R: Rows, Row, Answer>(
+    rows: &mut Overlay<'_, R>,
+    decision: Decision<Row, Answer>,
+    outcome: impl FnOnce(Answer) -> Outcome,
+    write: impl FnOnce(Row) -> Write,
+) -> Step {
+    match decision {
+        Decision::Apply(row, answer) => {
+            rows.write(write(row));
+            Step::Applied(outcome(answer))
+        }
+        Decision::Replayed(answer) => Step::Replayed(outcome(answer)),
+        Decision::Superseded => Step::Superseded,
+        Decision::Rejected(reason) => Step::Rejected(reason),
+    }
+}
+
+fn leased_item<R: Rows>(
+    rows: &mut Overlay<'_, R>,
+    operation: Option<&Operation>,
+) -> Result<Option<WorkItem>, R::Error> {
+    let lease: Option<&WorkItemId> =
+        operation.and_then(|operation| operation.owner.lease.as_ref()).map(|lease| &lease.item);
+    lease.map_or(Ok(None), |id| rows.item(id))
+}
+
+fn decide_claims<R: Rows>(rows: &mut Overlay<'_, R>, command: &Claim, now: Now) -> Result<Step, R::Error> {
+    if !rows.moved_by(command.claim)?.is_empty() {
+        return Ok(Step::Superseded);
+    }
+    let mut claimed = Claimed::default();
+    for item in rows.claimable(now.store, command.limit as usize)? {
+        if let Some(item) = decide_claim(&item, command, now) {
+            rows.write(Write::UpdateItem(item.clone()));
+            claimed.items.push(item);
+        }
+    }
+    Ok(Step::Applied(Outcome::Claimed(claimed)))
+}
+
+fn decide_sweep<R: Rows>(
+    rows: &mut Overlay<'_, R>,
+    command: &SweepExpired,
+    now: Now,
+) -> Result<Step, R::Error> {
+    if !rows.moved_by(command.sweep)?.is_empty() {
+        return Ok(Step::Superseded);
+    }
+    let mut swept = Swept::default();
+    for expired in rows.expired(now.store, command.limit as usize)? {
+        let task = rows.task(&expired.task)?;
+        let Some(item) = decide_reclaim(&expired, task.as_ref(), command.sweep, now) else { continue };
+        let holder = expired.lease.as_ref().map_or("", |lease| lease.holder.as_str());
+        rows.write(Write::UpdateItem(item.clone()));
+        if let (Some(boundary), Some(task)) = (error_boundary(&item, command.sweep, holder), task) {
+            let append = crate::command::AppendCheckpoint {
+                checkpoint: boundary.id,
+                task: item.task.clone(),
+                kind: boundary_label(),
+                work_item: Some(item.id.clone()),
+                expected_head: None,
+                payload: boundary.payload,
+                evidence: boundary.evidence,
+            };
+            let decision: Decision<(_, CheckpointHeader), _> = decide_append(Some(&task), None, &append, now);
+            if let Decision::Apply((task, header), _) = decision {
+                let (payload, evidence) = (append.payload, append.evidence);
+                rows.write(Write::InsertCheckpoint(Box::new(StoredCheckpoint { header, payload, evidence })));
+                rows.write(Write::MoveHead(task));
+            }
+        }
+        swept.reclaimed.push(told(&item, command.sweep, holder));
+    }
+    swept.reclaimed.sort_by(|a, b| a.item.cmp(&b.item));
+    Ok(Step::Applied(Outcome::Swept(swept)))
+}
+
+/// The checkpoint type that the reference gives to a checkpoint left by a recovery.
+fn boundary_label() -> Label {
+    Label::constant("error_boundary")
+}

@@ -1,0 +1,80 @@
+//! Appending to a task's chain, and recording a look at the evidence.
+
+use crate::command::{AppendCheckpoint, RecordVerification};
+use crate::decide::Decision;
+use crate::digest::Link;
+use crate::outcome::{Appended, Reason, VerificationRecorded};
+use crate::record::{CheckpointHeader, Task, Verification};
+use crate::time::Now;
+
+/// Bytes of a verification's detail that are kept; the rest is cut at a character's boundary.
+pub(crate) const DETAIL_BYTES_MAX: usize = 4_096;
+
+/// The next sequence number and the link over the task's head; the task's new head beside it.
+pub fn decide_append(
+    task: Option<&Task>,
+    existing: Option<&CheckpointHeader>,
+    command: &AppendCheckpoint,
+    now: Now,
+) -> Decision<(Task, CheckpointHeader), Appended> {
+    if let Some(stored) = existing {
+        let equal = stored.task == command.task
+            && stored.kind == command.kind
+            && stored.payload == command.payload.digest()
+            && stored.evidence == command.evidence.digest();
+        return if equal {
+            Decision::Replayed(Appended { sequence: stored.sequence, link: stored.link })
+        } else {
+            Decision::Rejected(Reason::CheckpointExists { checkpoint: command.checkpoint })
+        };
+    }
+    let Some(task) = task else {
+        return Decision::Rejected(Reason::NoSuchTask { task: command.task.clone() });
+    };
+    if task.status.is_terminal() {
+        return Decision::Rejected(Reason::TaskEnded { task: task.id.clone(), status: task.status });
+    }
+    if let Some(expected) = command.expected_head.filter(|expected| *expected != task.head) {
+        return Decision::Rejected(Reason::WrongParent { task: task.id.clone(), expected, head: task.head });
+    }
+    let sequence = task.head.next();
+    let link = Link {
+        parent: task.head_link,
+        task: &task.id,
+        sequence: sequence.0,
+        id: command.checkpoint,
+        kind: &command.kind,
+        work_item: command.work_item.as_ref(),
+        payload: command.payload.digest(),
+        evidence: command.evidence.digest(),
+    }
+    .digest();
+    let header = CheckpointHeader {
+        id: command.checkpoint,
+        task: task.id.clone(),
+        sequence,
+        kind: command.kind.clone(),
+        work_item: command.work_item.clone(),
+        parent_link: task.head_link,
+        link,
+        payload: command.payload.digest(),
+        evidence: command.evidence.digest(),
+        created_at: now.wall,
+    };
+    let task = Task { head: sequence, head_link: link, ..task.clone() };
+    Decision::Apply((task, header), Appended { sequence, link })
+}
+
+/// The newest look counts; nothing depends on an older one.
+pub fn decide_record_verification(
+    existing: Option<&CheckpointHeader>,
+    command: &RecordVerification,
+    now: Now,
+) -> Decision<Verification, VerificationRecorded> {
+    if existing.is_none() {
+        return Decision::Rejected(Reason::NoSuchCheckpoint { checkpoint: command.checkpoint });
+    }
+    let detail = command.detail[..command.detail.floor_char_boundary(DETAIL_BYTES_MAX)].to_owned();
+    let verification = Verification { verdict: command.verdict, detail, at: now.wall };
+    Decision::Apply(verification, VerificationRecorded)
+}

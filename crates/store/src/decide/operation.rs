@@ -1,0 +1,112 @@
+//! Beginning and ending operations: one owner at a time, one outcome for ever, and doubt where neither is known.
+
+use crate::command::{BeginOperation, FinishOperation, OperationEnd};
+use crate::decide::{Decision, decide_guard};
+use crate::outcome::{OperationBegun, OperationFinished, Reason};
+use crate::record::{Abandonment, Operation, OperationStatus, Ownership, WorkItem};
+use crate::time::Now;
+
+/// Whether the owner of a pending operation still has it. Under a lease, the lease alone decides: its holder may
+/// renew it for as long as the call takes. Without one, the term does. `item` is the one that the lease names.
+pub fn is_owned(operation: &Operation, item: Option<&WorkItem>, now: Now) -> bool {
+    operation.status == OperationStatus::Pending
+        && match &operation.owner.lease {
+            Some(lease) => decide_guard(item, lease).is_ok(),
+            None => now.store < operation.owner.expires_at,
+        }
+}
+
+/// One owner at a time; a finished operation is never begun again; an abandoned one only if it was declared so.
+/// `item` is the one that the *existing* owner's lease names.
+pub fn decide_begin(
+    existing: Option<&Operation>,
+    item: Option<&WorkItem>,
+    command: &BeginOperation,
+    now: Now,
+) -> Decision<Operation, OperationBegun> {
+    let expires_at = now.store.plus(command.term.get());
+    let owner = Ownership { token: command.token, lease: command.lease.clone(), expires_at };
+    let Some(operation) = existing else {
+        let operation = Operation {
+            key: command.key.clone(),
+            task: command.task.clone(),
+            fingerprint: command.fingerprint,
+            status: OperationStatus::Pending,
+            abandonment: command.abandonment,
+            owner,
+            output: None,
+            attempt: 1,
+            created_at: now.wall,
+            finished_at: None,
+        };
+        return Decision::Apply(operation, OperationBegun { expires_at, attempt: 1 });
+    };
+    if operation.fingerprint != command.fingerprint {
+        return Decision::Rejected(Reason::FingerprintConflict { stored: operation.fingerprint });
+    }
+    if operation.owner.token == command.token {
+        return if operation.status == OperationStatus::Pending {
+            let (expires_at, attempt) = (operation.owner.expires_at, operation.attempt);
+            Decision::Replayed(OperationBegun { expires_at, attempt })
+        } else {
+            Decision::Superseded
+        };
+    }
+    match operation.status {
+        OperationStatus::Succeeded | OperationStatus::Failed => {
+            Decision::Rejected(Reason::OperationEnded { status: operation.status })
+        }
+        OperationStatus::InDoubt => {
+            Decision::Rejected(Reason::OperationInDoubt { token: operation.owner.token })
+        }
+        OperationStatus::Pending if is_owned(operation, item, now) => {
+            Decision::Rejected(Reason::OperationInFlight { expires_at: operation.owner.expires_at })
+        }
+        OperationStatus::Pending if operation.abandonment == Abandonment::Doubt => {
+            Decision::Rejected(Reason::OperationInDoubt { token: operation.owner.token })
+        }
+        OperationStatus::Pending => {
+            let attempt = operation.attempt + 1;
+            let retaken = Operation { owner, attempt, abandonment: command.abandonment, ..operation.clone() };
+            Decision::Apply(retaken, OperationBegun { expires_at, attempt })
+        }
+    }
+}
+
+/// Only the newest attempt ends an operation; a result also settles a doubt; an end never changes. `item` is the
+/// one that the owner's lease names.
+pub fn decide_finish_operation(
+    existing: Option<&Operation>,
+    item: Option<&WorkItem>,
+    command: &FinishOperation,
+    now: Now,
+) -> Decision<Operation, OperationFinished> {
+    let Some(operation) = existing else {
+        return Decision::Rejected(Reason::NoSuchOperation);
+    };
+    if operation.owner.token != command.token {
+        return Decision::Rejected(Reason::StaleToken);
+    }
+    let (status, output) = match &command.end {
+        OperationEnd::Succeeded(output) => (OperationStatus::Succeeded, Some(output.digest())),
+        OperationEnd::Failed(output) => (OperationStatus::Failed, Some(output.digest())),
+        OperationEnd::InDoubt => (OperationStatus::InDoubt, None),
+    };
+    match operation.status {
+        OperationStatus::Pending if status == OperationStatus::InDoubt && is_owned(operation, item, now) => {
+            Decision::Rejected(Reason::OperationOwned { expires_at: operation.owner.expires_at })
+        }
+        OperationStatus::InDoubt if status == OperationStatus::InDoubt => {
+            Decision::Replayed(OperationFinished { status })
+        }
+        OperationStatus::Pending | OperationStatus::InDoubt => {
+            let finished_at = output.map(|_| now.wall);
+            let ended = Operation { status, output, finished_at, ..operation.clone() };
+            Decision::Apply(ended, OperationFinished { status })
+        }
+        ended if ended == status && operation.output == output => {
+            Decision::Replayed(OperationFinished { status })
+        }
+        ended => Decision::Rejected(Reason::OperationEnded { status: ended }),
+    }
+}

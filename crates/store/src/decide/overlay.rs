@@ -1,0 +1,131 @@
+//! A batch under decision: the rows as they would stand after the commands decided so far, and the changes that would
+//! bring them there. Nothing reaches the backend before the whole batch is decided.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use crate::decide::{Rows, Write};
+use crate::id::{CheckpointId, OperationKey, TaskId, TransitionId, WorkItemId};
+use crate::record::{CheckpointHeader, Operation, Status, Task, WorkItem};
+use crate::time::StoreTime;
+
+/// See the module.
+pub(super) struct Overlay<'a, R: Rows> {
+    pub(super) rows: &'a mut R,
+    tasks: BTreeMap<TaskId, Task>,
+    items: BTreeMap<WorkItemId, WorkItem>,
+    checkpoints: BTreeMap<CheckpointId, CheckpointHeader>,
+    operations: BTreeMap<OperationKey, Operation>,
+    writes: Vec<Write>,
+}
+
+impl<'a, R: Rows> Overlay<'a, R> {
+    pub(super) fn new(rows: &'a mut R) -> Self {
+        Self {
+            rows,
+            tasks: BTreeMap::new(),
+            items: BTreeMap::new(),
+            checkpoints: BTreeMap::new(),
+            operations: BTreeMap::new(),
+            writes: Vec::new(),
+        }
+    }
+
+    /// Records a change and what it makes of the rows.
+    pub(super) fn write(&mut self, write: Write) {
+        match &write {
+            Write::InsertTask(task, _) | Write::MoveHead(task) | Write::FinishTask(task, _) => {
+                self.tasks.insert(task.id.clone(), task.clone());
+            }
+            Write::InsertItem(item) | Write::UpdateItem(item) => {
+                self.items.insert(item.id.clone(), item.clone());
+            }
+            Write::InsertCheckpoint(stored) => {
+                self.checkpoints.insert(stored.header.id, stored.header.clone());
+            }
+            Write::InsertOperation(operation) | Write::UpdateOperation(operation, _) => {
+                self.operations.insert(operation.key.clone(), operation.clone());
+            }
+            Write::RecordVerification(..) => {}
+        }
+        self.writes.push(write);
+    }
+
+    pub(super) fn into_writes(self) -> Vec<Write> {
+        self.writes
+    }
+}
+
+/// The order in which items are claimed.
+pub(crate) fn claim_order(item: &WorkItem) -> (Reverse<i32>, StoreTime, WorkItemId) {
+    (Reverse(item.priority), item.available_at, item.id.clone())
+}
+
+/// The order in which leases are swept.
+pub(crate) fn sweep_order(item: &WorkItem) -> (Option<StoreTime>, WorkItemId) {
+    (item.lease.as_ref().map(|lease| lease.expires_at), item.id.clone())
+}
+
+impl<R: Rows> Overlay<'_, R> {
+    /// The backend's answer without the items that this batch has changed, and those of the changed ones that fit.
+    fn merged(&self, mut found: Vec<WorkItem>, fits: impl Fn(&WorkItem) -> bool) -> Vec<WorkItem> {
+        found.retain(|item| !self.items.contains_key(&item.id));
+        found.extend(self.items.values().filter(|item| fits(item)).cloned());
+        found
+    }
+}
+
+impl<R: Rows> Rows for Overlay<'_, R> {
+    type Error = R::Error;
+
+    fn task(&mut self, id: &TaskId) -> Result<Option<Task>, R::Error> {
+        match self.tasks.get(id) {
+            Some(task) => Ok(Some(task.clone())),
+            None => self.rows.task(id),
+        }
+    }
+
+    fn item(&mut self, id: &WorkItemId) -> Result<Option<WorkItem>, R::Error> {
+        match self.items.get(id) {
+            Some(item) => Ok(Some(item.clone())),
+            None => self.rows.item(id),
+        }
+    }
+
+    fn claimable(&mut self, now: StoreTime, limit: usize) -> Result<Vec<WorkItem>, R::Error> {
+        let found = self.rows.claimable(now, limit + self.items.len())?;
+        let mut merged =
+            self.merged(found, |item| item.status == Status::Pending && item.available_at <= now);
+        merged.sort_by_key(claim_order);
+        merged.truncate(limit);
+        Ok(merged)
+    }
+
+    fn expired(&mut self, now: StoreTime, limit: usize) -> Result<Vec<WorkItem>, R::Error> {
+        let found = self.rows.expired(now, limit + self.items.len())?;
+        let mut merged =
+            self.merged(found, |item| item.lease.as_ref().is_some_and(|lease| lease.expires_at <= now));
+        merged.sort_by_key(sweep_order);
+        merged.truncate(limit);
+        Ok(merged)
+    }
+
+    fn moved_by(&mut self, transition: TransitionId) -> Result<Vec<WorkItem>, R::Error> {
+        let found = self.rows.moved_by(transition)?;
+        Ok(self.merged(found, |item| item.transition == Some(transition)))
+    }
+
+    fn checkpoint(&mut self, id: CheckpointId) -> Result<Option<CheckpointHeader>, R::Error> {
+        match self.checkpoints.get(&id) {
+            Some(header) => Ok(Some(header.clone())),
+            None => self.rows.checkpoint(id),
+        }
+    }
+
+    fn operation(&mut self, key: &OperationKey) -> Result<Option<Operation>, R::Error> {
+        match self.operations.get(key) {
+            Some(operation) => Ok(Some(operation.clone())),
+            None => self.rows.operation(key),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! BLAKE3 digests: of payloads, made by the caller, and of the links of a checkpoint chain, made by the store
+//! inside the commit. <https://github.com/BLAKE3-team/BLAKE3-specs>
+
+use std::fmt;
+
+use crate::id::{CheckpointId, Label, TaskId, WorkItemId};
+
+/// A BLAKE3 digest of 32 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest that the first checkpoint of a task names as its parent.
+    pub const ZERO: Self = Self([0; 32]);
+
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// Takes a digest made elsewhere.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, as stored.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Starts a digest of several fields, each with its length, so that no two lists of fields collide.
+    /// `context` separates the uses of this digest from one another.
+    pub fn fields(context: &'static str) -> Fields {
+        let mut fields = Fields(blake3::Hasher::new());
+        fields.push(context.as_bytes());
+        fields
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({self})")
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A digest over several length-prefixed fields, under way.
+#[derive(Debug, Clone)]
+pub struct Fields(blake3::Hasher);
+
+impl Fields {
+    /// Adds one field.
+    pub fn push(&mut self, field: &[u8]) -> &mut Self {
+        self.0.update(&(field.len() as u64).to_le_bytes()).update(field);
+        self
+    }
+
+    /// The digest over all fields.
+    pub fn finish(&self) -> Digest {
+        Digest(*self.0.finalize().as_bytes())
+    }
+}
+
+/// What one link of a checkpoint chain covers. Whoever holds these fields can compute the link again and so
+/// prove that nothing was changed, lost or reordered, even after the payload itself was erased.
+#[derive(Debug, Clone, Copy)]
+pub struct Link<'a> {
+    /// The link of the checkpoint before, or [`Digest::ZERO`].
+    pub parent: Digest,
+    /// The task.
+    pub task: &'a TaskId,
+    /// The sequence number.
+    pub sequence: u64,
+    /// The checkpoint's id.
+    pub id: CheckpointId,
+    /// The checkpoint's type.
+    pub kind: &'a Label,
+    /// The work item it was made under, if any.
+    pub work_item: Option<&'a WorkItemId>,
+    /// The salted digest of its payload.
+    pub payload: Digest,
+    /// The digest of its evidence.
+    pub evidence: Digest,
+}
+
+impl Link<'_> {
+    /// The link digest.
+    pub fn digest(&self) -> Digest {
+        let mut fields = Digest::fields("steadfast checkpoint link 1");
+        fields.push(self.parent.as_bytes());
+        fields.push(self.task.as_str().as_bytes());
+        fields.push(&self.sequence.to_le_bytes());
+        fields.push(self.id.as_bytes());
+        fields.push(self.kind.as_str().as_bytes());
+        match self.work_item {
+            Some(item) => fields.push(b"item").push(item.as_str().as_bytes()),
+            None => fields.push(b"none"),
+        };
+        fields.push(self.payload.as_bytes());
+        fields.push(self.evidence.as_bytes());
+        fields.finish()
+    }
+}

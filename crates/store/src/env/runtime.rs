@@ -1,0 +1,46 @@
+//! Where futures, blocking work and timers run: the only file of the workspace that spawns or sleeps on tokio.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// A boxed future without a result.
+pub type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
+
+/// A place to run things.
+pub trait Runtime: Debug + Send + Sync {
+    /// Runs a future beside the caller until it ends.
+    fn spawn(&self, future: BoxFuture);
+    /// Runs work that may block, off the threads that poll futures.
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send + 'static>);
+    /// Ends after `span`.
+    fn sleep(&self, span: Duration) -> BoxFuture;
+    /// Lets others run once.
+    fn yield_now(&self) -> BoxFuture;
+}
+
+/// The tokio runtime of the calling task, current-thread or multi-thread.
+///
+/// # Panics
+/// Its methods panic outside of a tokio runtime, as tokio's own do.
+#[derive(Debug, Clone, Copy)]
+pub struct TokioRuntime;
+
+impl Runtime for TokioRuntime {
+    fn spawn(&self, future: BoxFuture) {
+        drop(tokio::spawn(future));
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send + 'static>) {
+        drop(tokio::task::spawn_blocking(work));
+    }
+
+    fn sleep(&self, span: Duration) -> BoxFuture {
+        Box::pin(async move { tokio::time::sleep(span).await })
+    }
+
+    fn yield_now(&self) -> BoxFuture {
+        Box::pin(tokio::task::yield_now())
+    }
+}

@@ -1,0 +1,105 @@
+//! Typed shorthand for batches of one command, for every store alike: nobody can override it.
+
+use async_trait::async_trait;
+
+use crate::batch::{Batch, Durability};
+use crate::command::{
+    AppendCheckpoint, BeginOperation, Claim, CreateTask, Enqueue, FinishOperation, FinishTask, RecordVerification,
+    Renew, SettleItem, SweepExpired, TypedCommand,
+};
+use crate::error::StoreError;
+use crate::outcome::{
+    Appended, Claimed, Committed, Enqueued, OperationBegun, OperationFinished, Rejection, Renewed, Settled,
+    Superseded, Swept, TaskCreated, TaskFinished, VerificationRecorded,
+};
+use crate::store::Store;
+
+/// Why a single command has no outcome.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// A precondition did not hold.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// It was applied before, and its rows have changed since.
+    #[error(transparent)]
+    Superseded(#[from] Superseded),
+    /// Trouble with the storage.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl CommandError {
+    /// The precondition that did not hold, if that was it.
+    pub fn reason(&self) -> Option<&crate::outcome::Reason> {
+        match self {
+            Self::Rejected(rejection) => Some(&rejection.reason),
+            _ => None,
+        }
+    }
+}
+
+/// Commits `command` alone.
+///
+/// # Errors
+/// [`CommandError`].
+pub async fn commit_one<C: TypedCommand>(
+    store: &(impl Store + ?Sized),
+    durability: Durability,
+    command: C,
+) -> Result<C::Outcome, CommandError>
+where
+    C::Outcome: Clone,
+{
+    let mut batch = Batch::new(durability);
+    let handle = batch.add(command);
+    match store.commit(batch).await? {
+        Committed::Applied(applied) => Ok(applied.get(handle)?.clone()),
+        Committed::Rejected(rejection) => Err(rejection.into()),
+    }
+}
+
+macro_rules! shorthand {
+    ($($(#[$doc:meta])* $method:ident($command:ident, $durability:ident) -> $outcome:ident;)+) => {
+        /// Shorthand on every [`Store`].
+        #[async_trait]
+        pub trait StoreExt: Store {
+            $(
+                $(#[$doc])*
+                ///
+                /// # Errors
+                /// [`CommandError`]; only one that holds [`StoreError::Unknown`] may have been applied.
+                async fn $method(&self, command: $command) -> Result<$outcome, CommandError> {
+                    commit_one(self, Durability::$durability, command).await
+                }
+            )+
+        }
+
+        impl<S: Store + ?Sized> StoreExt for S {}
+    };
+}
+
+shorthand! {
+    /// Creates a task, durably.
+    create_task(CreateTask, Durable) -> TaskCreated;
+    /// Ends a task, durably.
+    finish_task(FinishTask, Durable) -> TaskFinished;
+    /// Adds a work item, durably.
+    enqueue(Enqueue, Durable) -> Enqueued;
+    /// Claims items, durably: a fence that was shown to the world outside must not be given out again.
+    claim(Claim, Durable) -> Claimed;
+    /// Renews a lease. Relaxed: a renewal lost with the power shortens a lease that a new boot ends anyway.
+    renew(Renew, Relaxed) -> Renewed;
+    /// Ends a lease, durably.
+    settle(SettleItem, Durable) -> Settled;
+    /// Appends a checkpoint, durably.
+    append_checkpoint(AppendCheckpoint, Durable) -> Appended;
+    /// Records a verdict. Relaxed: verified means verified now, so a lost record costs nothing but its history.
+    record_verification(RecordVerification, Relaxed) -> VerificationRecorded;
+    /// Sweeps one page, durably.
+    sweep_expired(SweepExpired, Durable) -> Swept;
+    /// States an intent, durably.
+    begin_operation(BeginOperation, Durable) -> OperationBegun;
+    /// Ends an operation, durably.
+    finish_operation(FinishOperation, Durable) -> OperationFinished;
+}

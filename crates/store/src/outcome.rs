@@ -1,0 +1,329 @@
+//! What a commit answers: outcomes of what was applied, or the precondition that did not hold. Both are values; only
+//! trouble with the storage itself is an error.
+
+use crate::batch::Handle;
+use crate::command::TypedCommand;
+use crate::digest::Digest;
+use crate::id::{CheckpointId, OperationToken, TaskId, WorkItemId};
+use crate::record::{Fence, Guard, OperationStatus, SequenceNumber, Status, WorkItem};
+use crate::time::StoreTime;
+
+/// A task is there: made now, or an equal one before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskCreated;
+
+/// A task has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskFinished {
+    /// Where it stands now.
+    pub status: Status,
+}
+
+/// A work item is there: made now, or an equal one before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enqueued;
+
+/// Items that were claimed, in claim order; empty when none was available.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Claimed {
+    /// The items, as they stand under their new leases.
+    pub items: Vec<WorkItem>,
+}
+
+impl WorkItem {
+    /// The guard of its current fence.
+    pub fn guard(&self) -> Guard {
+        Guard { item: self.id.clone(), fence: self.fence }
+    }
+}
+
+/// A lease was renewed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renewed {
+    /// When it may be reclaimed.
+    pub expires_at: StoreTime,
+}
+
+/// A lease was ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// Where the item stands now: a retry without attempts left ends as [`Status::Failed`].
+    pub status: Status,
+    /// When it may be claimed again, if it is pending.
+    pub available_at: StoreTime,
+}
+
+/// A checkpoint is in its chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// Its place.
+    pub sequence: SequenceNumber,
+    /// Its link.
+    pub link: Digest,
+}
+
+/// A verdict was recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerificationRecorded;
+
+/// A lease that was reclaimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reclaimed {
+    /// The item.
+    pub item: WorkItemId,
+    /// Its task.
+    pub task: TaskId,
+    /// The fence that is stale from now on.
+    pub stale: Fence,
+    /// Where the item stands now.
+    pub status: Status,
+    /// The `error_boundary` checkpoint that tells of it, if its task takes any.
+    pub checkpoint: Option<CheckpointId>,
+}
+
+/// What one sweep page reclaimed, in order of the item ids.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// The items.
+    pub reclaimed: Vec<Reclaimed>,
+}
+
+/// An operation's intent is recorded, and the caller owns it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationBegun {
+    /// When somebody else may take it over.
+    pub expires_at: StoreTime,
+    /// 1 for the first attempt.
+    pub attempt: u32,
+}
+
+/// An operation has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationFinished {
+    /// Where it stands now.
+    pub status: OperationStatus,
+}
+
+/// The outcome of any command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+#[allow(missing_docs)] // each variant is named for the type it holds
+pub enum Outcome {
+    TaskCreated(TaskCreated),
+    TaskFinished(TaskFinished),
+    Enqueued(Enqueued),
+    Claimed(Claimed),
+    Renewed(Renewed),
+    Settled(Settled),
+    Appended(Appended),
+    VerificationRecorded(VerificationRecorded),
+    Swept(Swept),
+    OperationBegun(OperationBegun),
+    OperationFinished(OperationFinished),
+    /// The batch had been applied before, and later commands have changed what this one did.
+    Superseded,
+}
+
+/// The batch had been applied before, and later commands have changed what this command did since: nothing was
+/// applied again, and its first outcome can no longer be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this command was applied before and later ones have changed its rows since: read them afresh")]
+pub struct Superseded;
+
+/// A precondition that did not hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reason {
+    /// No such task.
+    #[error("there is no task {task}: create it first")]
+    NoSuchTask {
+        /// The id asked for.
+        task: TaskId,
+    },
+    /// A task of this id is there with another kind or input.
+    #[error("task {task} exists with another kind or input: choose another id")]
+    TaskExists {
+        /// The id.
+        task: TaskId,
+    },
+    /// The task has ended.
+    #[error("task {task} has ended as {status}: nothing can be added to it")]
+    TaskEnded {
+        /// The task.
+        task: TaskId,
+        /// How it ended.
+        status: Status,
+    },
+    /// No such work item.
+    #[error("there is no work item {item}")]
+    NoSuchWorkItem {
+        /// The id asked for.
+        item: WorkItemId,
+    },
+    /// An item of this id is there with another task, kind, priority or number of attempts.
+    #[error("work item {item} exists and differs: choose another id")]
+    WorkItemExists {
+        /// The id.
+        item: WorkItemId,
+    },
+    /// Somebody else has claimed or reclaimed the item since.
+    #[error("fence {shown} of {item} is stale, the current one is {current}: stop working on it, somebody else may hold it")]
+    StaleFence {
+        /// The item.
+        item: WorkItemId,
+        /// The fence shown.
+        shown: Fence,
+        /// The current fence.
+        current: Fence,
+    },
+    /// The lease with this fence was ended before, in another manner or by its holder's settlement.
+    #[error("the lease {fence} of {item} has ended, the item is {status}: claim it anew")]
+    NotLeased {
+        /// The item.
+        item: WorkItemId,
+        /// The fence shown.
+        fence: Fence,
+        /// Where the item stands.
+        status: Status,
+    },
+    /// The newest checkpoint is not the one that was expected.
+    #[error("task {task} stands at checkpoint {head}, not at {expected}: read it and decide anew")]
+    WrongParent {
+        /// The task.
+        task: TaskId,
+        /// The sequence number expected.
+        expected: SequenceNumber,
+        /// The sequence number of the newest checkpoint.
+        head: SequenceNumber,
+    },
+    /// A checkpoint of this id is there and differs.
+    #[error("checkpoint {checkpoint} exists and differs: make a new id for every checkpoint")]
+    CheckpointExists {
+        /// The id.
+        checkpoint: CheckpointId,
+    },
+    /// No such checkpoint.
+    #[error("there is no checkpoint {checkpoint}")]
+    NoSuchCheckpoint {
+        /// The id asked for.
+        checkpoint: CheckpointId,
+    },
+    /// The key was used with another fingerprint.
+    #[error("this key belongs to an operation with fingerprint {stored}: the same key must mean the same call")]
+    FingerprintConflict {
+        /// The fingerprint stored.
+        stored: Digest,
+    },
+    /// Somebody else owns the operation.
+    #[error("the operation is under way until {expires_at:?}: wait for its outcome")]
+    OperationInFlight {
+        /// When it may be taken over.
+        expires_at: StoreTime,
+    },
+    /// The operation was begun by somebody who vanished, and may not be run again unasked.
+    #[error("the operation is in doubt: find out whether it happened, then finish it with token {token}")]
+    OperationInDoubt {
+        /// The token with which it can be finished.
+        token: OperationToken,
+    },
+    /// The operation has finished.
+    #[error("the operation has ended as {status}: read its output")]
+    OperationEnded {
+        /// How it ended.
+        status: OperationStatus,
+    },
+    /// The token is not the operation's newest.
+    #[error("the operation was taken over by another attempt: discard this result or keep it as evidence")]
+    StaleToken,
+    /// Two commands of the batch carry the same identity.
+    #[error("two commands of this batch carry the same identity: give each its own")]
+    RepeatedIdentity,
+    /// No operation has this key.
+    #[error("there is no operation with this key: begin it first")]
+    NoSuchOperation,
+    /// The operation's owner still holds it.
+    #[error("the operation is still owned, until {expires_at:?}: it cannot be in doubt yet")]
+    OperationOwned {
+        /// When its owner's term ends.
+        expires_at: StoreTime,
+    },
+}
+
+/// A batch of which one precondition did not hold; nothing of it was applied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("command {index} of the batch was rejected: {reason}")]
+pub struct Rejection {
+    /// Which command, counted from 0.
+    pub index: usize,
+    /// What did not hold.
+    #[source]
+    pub reason: Reason,
+}
+
+/// The outcomes of a batch that was applied, now or when it was submitted before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    outcomes: Vec<Outcome>,
+    replayed: bool,
+}
+
+impl Applied {
+    /// For backends: the outcomes in the order of the commands; `replayed` when the batch had been applied before.
+    pub fn new(outcomes: Vec<Outcome>, replayed: bool) -> Self {
+        Self { outcomes, replayed }
+    }
+
+    /// The outcome of the command that `handle` stands for.
+    ///
+    /// # Errors
+    /// [`Superseded`] when the batch had been applied before and later commands have changed the rows since.
+    ///
+    /// # Panics
+    /// When `handle` comes from another batch: a mistake in the calling code, not in its data.
+    #[track_caller]
+    pub fn get<C: TypedCommand>(&self, handle: Handle<C>) -> Result<&C::Outcome, Superseded> {
+        match self.outcomes.get(handle.index()) {
+            Some(Outcome::Superseded) => Err(Superseded),
+            Some(outcome) => Ok(C::outcome(outcome).unwrap_or_else(|| foreign_handle())),
+            None => foreign_handle(),
+        }
+    }
+
+    /// All outcomes, in the order of the commands.
+    pub fn outcomes(&self) -> &[Outcome] {
+        &self.outcomes
+    }
+
+    /// Whether the batch was recognised as applied before, and nothing was written now.
+    pub fn is_replayed(&self) -> bool {
+        self.replayed
+    }
+}
+
+#[track_caller]
+fn foreign_handle() -> ! {
+    panic!("this handle belongs to another batch")
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a rejected batch changed nothing"]
+pub enum Committed {
+    /// Every command was applied, and has reached the durability class of the batch.
+    Applied(Applied),
+    /// Some precondition did not hold: nothing was applied.
+    Rejected(Rejection),
+}
+
+impl Committed {
+    /// The outcomes, or the rejection.
+    ///
+    /// # Errors
+    /// The rejection, when there was one.
+    pub fn into_applied(self) -> Result<Applied, Rejection> {
+        match self {
+            Self::Applied(applied) => Ok(applied),
+            Self::Rejected(rejection) => Err(rejection),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Payloads: bytes that the store keeps and never reads, each with the digest that its maker computed.
+
+use bytes::Bytes;
+
+use crate::digest::Digest;
+use crate::env::Env;
+use crate::limits::PAYLOAD_BYTES_MAX;
+
+/// A payload over [`PAYLOAD_BYTES_MAX`]. Nothing was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a payload of {actual} bytes is over the limit of {limit}: keep the bytes in a file and give the store its digest"
+)]
+pub struct PayloadTooLarge {
+    /// Its length in bytes.
+    pub actual: usize,
+    /// The limit in bytes.
+    pub limit: usize,
+}
+
+/// Bytes and their BLAKE3 digest. Cloning shares the bytes.
+///
+/// The digest is computed here, by the caller, so that the store's single writer need not.
+///
+/// ```
+/// # use steadfast_store::Payload;
+/// let payload = Payload::new("state")?;
+/// assert_eq!(payload.bytes().as_ref(), b"state");
+/// # Ok::<(), steadfast_store::PayloadTooLarge>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    bytes: Bytes,
+    digest: Digest,
+}
+
+impl Payload {
+    /// Takes the bytes and computes their digest.
+    ///
+    /// # Errors
+    /// [`PayloadTooLarge`] over [`PAYLOAD_BYTES_MAX`].
+    pub fn new(bytes: impl Into<Bytes>) -> Result<Self, PayloadTooLarge> {
+        let bytes = bytes.into();
+        check_length(bytes.len())?;
+        let digest = Digest::of(&bytes);
+        Ok(Self { bytes, digest })
+    }
+
+    /// No bytes.
+    pub fn empty() -> Self {
+        Self { bytes: Bytes::new(), digest: Digest::of(&[]) }
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Their digest.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Takes bytes read from storage, if they match the digest stored beside them.
+    ///
+    /// # Errors
+    /// [`DamagedPayload`] when they do not.
+    pub fn open(bytes: Bytes, stored: Digest) -> Result<Self, DamagedPayload> {
+        let digest = Digest::of(&bytes);
+        if digest == stored { Ok(Self { bytes, digest }) } else { Err(DamagedPayload { stored, found: digest }) }
+    }
+}
+
+/// Bytes, a random salt and the digest over both: after salt and bytes are erased, the digest that stays in the
+/// chain gives away nothing, however few values the bytes could have had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedPayload {
+    bytes: Bytes,
+    salt: [u8; 16],
+    digest: Digest,
+}
+
+impl SealedPayload {
+    /// Takes the bytes, draws a salt, computes the digest over both.
+    ///
+    /// # Errors
+    /// [`PayloadTooLarge`] over [`PAYLOAD_BYTES_MAX`].
+    pub fn seal(bytes: impl Into<Bytes>, env: &Env) -> Result<Self, PayloadTooLarge> {
+        let bytes = bytes.into();
+        check_length(bytes.len())?;
+        let mut salt = [0; 16];
+        env.rng().fill(&mut salt);
+        let digest = salted(&salt, &bytes);
+        Ok(Self { bytes, salt, digest })
+    }
+
+    /// Takes bytes and salt read from storage, if they match the digest stored beside them.
+    ///
+    /// # Errors
+    /// [`DamagedPayload`] when they do not.
+    pub fn open(bytes: Bytes, salt: [u8; 16], stored: Digest) -> Result<Self, DamagedPayload> {
+        let digest = salted(&salt, &bytes);
+        if digest == stored {
+            Ok(Self { bytes, salt, digest })
+        } else {
+            Err(DamagedPayload { stored, found: digest })
+        }
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The salt.
+    pub fn salt(&self) -> &[u8; 16] {
+        &self.salt
+    }
+
+    /// The digest over salt and bytes.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// A payload whose salt the store derives itself, for checkpoints that the store writes.
+    pub(crate) fn with_salt(bytes: Bytes, salt: [u8; 16]) -> Self {
+        let digest = salted(&salt, &bytes);
+        Self { bytes, salt, digest }
+    }
+}
+
+/// Stored bytes that do not match the digest stored beside them. They are never handed out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the stored bytes have digest {found}, but {stored} was recorded: restore them from a backup or go on from an earlier checkpoint")]
+pub struct DamagedPayload {
+    /// The digest recorded when the payload was written.
+    pub stored: Digest,
+    /// The digest of the bytes found.
+    pub found: Digest,
+}
+
+fn check_length(actual: usize) -> Result<(), PayloadTooLarge> {
+    if actual > PAYLOAD_BYTES_MAX {
+        return Err(PayloadTooLarge { actual, limit: PAYLOAD_BYTES_MAX });
+    }
+    Ok(())
+}
+
+fn salted(salt: &[u8; 16], bytes: &[u8]) -> Digest {
+    Digest::from_bytes(*blake3::Hasher::new().update(salt).update(bytes).finalize().as_bytes())
+}

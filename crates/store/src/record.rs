@@ -1,0 +1,382 @@
+//! What the store keeps: tasks, work items, checkpoints, operations, as the reads hand them out and as the
+//! decisions see them.
+
+use std::fmt;
+
+use crate::digest::Digest;
+use crate::id::{CheckpointId, HolderId, Label, OperationKey, OperationToken, TaskId, TransitionId, WorkItemId};
+use crate::payload::{DamagedPayload, Payload, SealedPayload};
+use crate::time::{StoreTime, WallTime};
+
+/// A number that grows with every claim and every reclaim of an item, for ever. Whoever shows the current one
+/// holds the item; every older one is stale.
+///
+/// Source: fencing tokens as in M. Kleppmann, "How to do distributed locking", 2016.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Fence(pub u64);
+
+impl fmt::Display for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The place of a checkpoint in its task: 1, 2, 3 … without a gap. 0 stands for "before the first".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct SequenceNumber(pub u64);
+
+impl SequenceNumber {
+    /// The next one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for SequenceNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+macro_rules! stored_text {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum $name { $($(#[$variant_doc])* $variant),+ }
+
+        impl $name {
+            /// Every value.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The text in the database.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+
+            /// The value of a text from the database.
+            pub fn from_text(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$variant),)+ _ => None }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+stored_text! {
+    /// Where a task or a work item stands.
+    Status {
+        /// May be claimed, now or after its delay.
+        Pending = "pending",
+        /// Under a lease.
+        InProgress = "in_progress",
+        /// Waits for a timer or a signal.
+        Waiting = "waiting",
+        /// Waits for a person's decision.
+        NeedsAttention = "needs_attention",
+        /// Ended well.
+        Succeeded = "succeeded",
+        /// Ended badly; for a work item: a dead letter.
+        Failed = "failed",
+        /// Called off.
+        Cancelled = "cancelled",
+    }
+}
+
+impl Status {
+    /// Whether nothing more can happen to it by itself.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+}
+
+stored_text! {
+    /// How a holder gave a work item back.
+    Settlement {
+        /// Done.
+        Succeeded = "succeeded",
+        /// To be tried again, while attempts are left.
+        Retried = "retried",
+        /// Given up: a dead letter.
+        Failed = "failed",
+        /// Handed back untouched; the attempt is not counted.
+        Released = "released",
+    }
+}
+
+stored_text! {
+    /// Where an operation stands.
+    OperationStatus {
+        /// Begun; its effect may or may not have happened.
+        Pending = "pending",
+        /// Finished, with an output.
+        Succeeded = "succeeded",
+        /// Finished, with an error as its output.
+        Failed = "failed",
+        /// Its owner vanished between the intent and the result: nobody may run it again unasked.
+        InDoubt = "in_doubt",
+    }
+}
+
+stored_text! {
+    /// What may happen to an operation whose owner vanished.
+    Abandonment {
+        /// The next caller runs it again.
+        Retake = "retake",
+        /// It stays in doubt until its late result or a person settles it.
+        Doubt = "doubt",
+    }
+}
+
+stored_text! {
+    /// What a look at a checkpoint's evidence found.
+    Verdict {
+        /// Every piece that the rule asks for held.
+        Verified = "verified",
+        /// Some piece did not.
+        Failed = "failed",
+    }
+}
+
+/// A task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// What kind of task it is.
+    pub kind: Label,
+    /// Where it stands.
+    pub status: Status,
+    /// Digest of its input.
+    pub input: Digest,
+    /// Digest of its result, once finished.
+    pub result: Option<Digest>,
+    /// The sequence number of its newest checkpoint; 0 without one.
+    pub head: SequenceNumber,
+    /// The link digest of its newest checkpoint; [`Digest::ZERO`] without one.
+    pub head_link: Digest,
+    /// All checkpoints up to this one were pruned on purpose; 0 when none was.
+    pub pruned_through: SequenceNumber,
+    /// When it was created.
+    pub created_at: WallTime,
+    /// When it was finished.
+    pub finished_at: Option<WallTime>,
+}
+
+/// A task with its payloads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskRecord {
+    /// The task.
+    pub task: Task,
+    /// What it was submitted with.
+    pub input: Payload,
+    /// What it ended with.
+    pub result: Option<Payload>,
+}
+
+/// A lease on a work item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseRecord {
+    /// Who holds it, for people.
+    pub holder: HolderId,
+    /// When it was claimed.
+    pub acquired_at: StoreTime,
+    /// When it may be reclaimed.
+    pub expires_at: StoreTime,
+}
+
+/// A work item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkItem {
+    /// Its id.
+    pub id: WorkItemId,
+    /// The task it belongs to.
+    pub task: TaskId,
+    /// What kind of work it is.
+    pub kind: Label,
+    /// Where it stands.
+    pub status: Status,
+    /// Larger is claimed earlier.
+    pub priority: i32,
+    /// Not to be claimed before.
+    pub available_at: StoreTime,
+    /// The newest fence.
+    pub fence: Fence,
+    /// Claims that count, so far.
+    pub attempt: u32,
+    /// Claims that may count before it becomes a dead letter.
+    pub max_attempts: u32,
+    /// The lease, while in progress.
+    pub lease: Option<LeaseRecord>,
+    /// The claim or sweep that last moved it.
+    pub transition: Option<TransitionId>,
+    /// The fence and manner of its last settlement.
+    pub settled: Option<(Fence, Settlement)>,
+    /// When it was enqueued.
+    pub created_at: WallTime,
+}
+
+/// A checkpoint without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointHeader {
+    /// Its id.
+    pub id: CheckpointId,
+    /// Its task.
+    pub task: TaskId,
+    /// Its place in the task.
+    pub sequence: SequenceNumber,
+    /// Its type, such as `step` or `error_boundary`.
+    pub kind: Label,
+    /// The work item it was made under.
+    pub work_item: Option<WorkItemId>,
+    /// The link of the checkpoint before it.
+    pub parent_link: Digest,
+    /// Its own link.
+    pub link: Digest,
+    /// Salted digest of its payload.
+    pub payload: Digest,
+    /// Digest of its evidence.
+    pub evidence: Digest,
+    /// When it was made.
+    pub created_at: WallTime,
+}
+
+/// The outcome of the last look at a checkpoint's evidence. It speaks of then; *verified* means verified now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verification {
+    /// What was found.
+    pub verdict: Verdict,
+    /// Which piece failed and why; empty when none did.
+    pub detail: String,
+    /// When.
+    pub at: WallTime,
+}
+
+/// A checkpoint as read: its bytes have been held against their digests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// All but the bytes.
+    pub header: CheckpointHeader,
+    /// Its payload, or why there is none to trust.
+    pub payload: Result<SealedPayload, DamagedPayload>,
+    /// Its evidence, or why there is none to trust.
+    pub evidence: Result<Payload, DamagedPayload>,
+    /// The last recorded look at its evidence.
+    pub verification: Option<Verification>,
+}
+
+/// Who may end an operation, and until when nobody else may take it over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ownership {
+    /// This attempt.
+    pub token: OperationToken,
+    /// The lease it runs under: when that is lost, so is the operation.
+    pub lease: Option<Guard>,
+    /// When it may be taken over whatever the lease says.
+    pub expires_at: StoreTime,
+}
+
+/// An operation without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operation {
+    /// Its key.
+    pub key: OperationKey,
+    /// The task it was begun for.
+    pub task: Option<TaskId>,
+    /// Digest of everything that makes it this operation and no other.
+    pub fingerprint: Digest,
+    /// Where it stands.
+    pub status: OperationStatus,
+    /// What may happen when its owner vanishes.
+    pub abandonment: Abandonment,
+    /// Its owner, or its last one.
+    pub owner: Ownership,
+    /// Digest of its output, once finished.
+    pub output: Option<Digest>,
+    /// How many times it was begun.
+    pub attempt: u32,
+    /// When it was begun first.
+    pub created_at: WallTime,
+    /// When it finished.
+    pub finished_at: Option<WallTime>,
+}
+
+/// An operation with its output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationRecord {
+    /// The operation.
+    pub operation: Operation,
+    /// Its output, once finished; checked against its digest.
+    pub output: Option<Payload>,
+}
+
+/// Proof of holding an item: any command may carry it, and is rejected with the whole batch when it is stale.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Guard {
+    /// The item.
+    pub item: WorkItemId,
+    /// The fence that the claim returned.
+    pub fence: Fence,
+}
+
+/// Which checkpoints of a task a page holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckpointPage {
+    /// The newest ones below `before` (all, when `None`), newest first.
+    NewestFirst {
+        /// Where the page before ended.
+        before: Option<SequenceNumber>,
+        /// Most rows, up to [`PAGE_ROWS_MAX`](crate::limits::PAGE_ROWS_MAX).
+        limit: u32,
+    },
+    /// The oldest ones above `after`, oldest first.
+    OldestFirst {
+        /// Where the page before ended; 0 for the beginning.
+        after: SequenceNumber,
+        /// Most rows, up to [`PAGE_ROWS_MAX`](crate::limits::PAGE_ROWS_MAX).
+        limit: u32,
+    },
+}
+
+/// Which operations of a task a page holds, in order of their keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationPage {
+    /// Where the page before ended.
+    pub after: Option<OperationKey>,
+    /// Only those in this state.
+    pub status: Option<OperationStatus>,
+    /// Most rows, up to [`PAGE_ROWS_MAX`](crate::limits::PAGE_ROWS_MAX).
+    pub limit: u32,
+}
+
+/// One look at the whole store, from one snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Health {
+    /// The store's time at the look.
+    pub store_time: StoreTime,
+    /// The wall clock at the look. The distance of the two tells how far the wall clock was stepped.
+    pub wall_time: WallTime,
+    /// Work items by status; statuses without one are left out.
+    pub work_items: Vec<(Status, u64)>,
+    /// Leases past their term that no sweep has reclaimed yet.
+    pub expired_leases: u64,
+    /// Tasks by status; statuses without one are left out.
+    pub tasks: Vec<(Status, u64)>,
+    /// Operations by status; statuses without one are left out.
+    pub operations: Vec<(OperationStatus, u64)>,
+    /// Checkpoints kept.
+    pub checkpoints: u64,
+}
+
+impl Health {
+    /// Wall time less store time, in milliseconds: how far the wall clock was stepped since this boot.
+    pub fn clock_distance_ms(&self) -> i64 {
+        self.wall_time.as_millis().saturating_sub(self.store_time.as_millis())
+    }
+}

@@ -1,0 +1,109 @@
+//! The contract that every backend keeps.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::batch::Batch;
+use crate::env::Env;
+use crate::error::StoreError;
+use crate::id::{CheckpointId, OperationKey, TaskId, WorkItemId};
+use crate::outcome::Committed;
+use crate::record::{
+    Checkpoint, CheckpointPage, Health, OperationPage, OperationRecord, Task, TaskRecord, WorkItem,
+};
+
+/// Where a store stood at some moment, for [`Store::changed`]. Comparable only within one handle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ChangeStamp(pub u64);
+
+/// A transactional store: one way to write, a few bounded reads.
+///
+/// # Contract
+/// - **Atomic**: a batch is applied whole or not at all, its commands in order, each seeing the ones before it.
+/// - **Decided alike**: for the same batches submitted one after the other under one clock, every backend answers
+///   as the functions in [`decide`](crate::decide) do. Batches submitted at the same time are linearizable per item.
+/// - **Durable on return**: an answer comes only after the batch has reached its [`Durability`](crate::Durability),
+///   on SQLite and PostgreSQL; the in-memory store keeps nothing beyond its process.
+/// - **Once**: a batch submitted again is applied at most once. When it had been applied, the answer is the same
+///   outcome, or [`Superseded`](crate::Superseded) for commands whose rows have changed since; otherwise it is
+///   evaluated anew. Rejections and empty claims are not remembered. An identity (checkpoint id, claim id, token)
+///   belongs to one batch: in another batch it would make that one look applied.
+/// - **Not cancelled by dropping**: once the future of a commit has been polled and the queue has taken the batch,
+///   dropping it loses the answer, not the write.
+/// - **Bounded**: queues, batches, payloads and pages have limits ([`limits`](crate::limits)); a full queue makes
+///   the caller wait up to the batch's wait, then answers [`StoreError::Overloaded`].
+/// - **Read**: each read sees one snapshot that holds everything acknowledged before it began. No bytes are
+///   handed out that do not match the digest stored beside them.
+#[async_trait]
+pub trait Store: Debug + Send + Sync + 'static {
+    /// Applies a batch. See the contract above.
+    ///
+    /// # Errors
+    /// [`StoreError`]; only [`StoreError::Unknown`] may have been applied.
+    async fn commit(&self, batch: Batch) -> Result<Committed, StoreError>;
+
+    /// A task, without its payloads.
+    ///
+    /// # Errors
+    /// [`StoreError`]; a read changes nothing.
+    async fn task(&self, id: &TaskId) -> Result<Option<Task>, StoreError>;
+
+    /// A task, with its payloads.
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::Corrupt`] when a payload does not match its digest.
+    async fn task_record(&self, id: &TaskId) -> Result<Option<TaskRecord>, StoreError>;
+
+    /// A work item.
+    ///
+    /// # Errors
+    /// [`StoreError`]; a read changes nothing.
+    async fn work_item(&self, id: &WorkItemId) -> Result<Option<WorkItem>, StoreError>;
+
+    /// A checkpoint. A damaged payload is told in it, not by an error.
+    ///
+    /// # Errors
+    /// [`StoreError`]; a read changes nothing.
+    async fn checkpoint(&self, id: CheckpointId) -> Result<Option<Checkpoint>, StoreError>;
+
+    /// Some checkpoints of a task. A page ends at its limit or at
+    /// [`PAGE_BYTES_MAX`](crate::limits::PAGE_BYTES_MAX); an empty one means there are no more.
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::Invalid`] or [`StoreError::TooLarge`] for a limit out of bounds.
+    async fn checkpoints(&self, task: &TaskId, page: CheckpointPage) -> Result<Vec<Checkpoint>, StoreError>;
+
+    /// An operation, with its output.
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::Corrupt`] when the output does not match its digest.
+    async fn operation(&self, key: &OperationKey) -> Result<Option<OperationRecord>, StoreError>;
+
+    /// Some operations of a task, without outputs, in order of their keys.
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::Invalid`] or [`StoreError::TooLarge`] for a limit out of bounds.
+    async fn operations(
+        &self,
+        task: &TaskId,
+        page: OperationPage,
+    ) -> Result<Vec<crate::record::Operation>, StoreError>;
+
+    /// Counts and clocks. Reads whole indexes: for monitoring, not for hot paths.
+    ///
+    /// # Errors
+    /// [`StoreError`]; a read changes nothing.
+    async fn health(&self) -> Result<Health, StoreError>;
+
+    /// Where the store stands. Take it *before* the read whose staleness you want to hear of.
+    fn change_stamp(&self) -> ChangeStamp;
+
+    /// Ends when something was committed after `seen` was taken, by this process or another one, or after `limit`.
+    /// May end without a change; never misses one. Nothing is promised about which change it was.
+    async fn changed(&self, seen: ChangeStamp, limit: Duration) -> ChangeStamp;
+
+    /// The environment that the store was opened with, for those built on top of it.
+    fn env(&self) -> &Env;
+}

@@ -1,0 +1,45 @@
+//! Locks, channels, threads and waits: all of the store's come from here, so that a schedule explorer can put its
+//! own in their place.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+pub(crate) use parking_lot::{Condvar, Mutex};
+pub(crate) use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+
+/// A bounded queue with one consumer.
+#[cfg(feature = "sqlite")]
+pub(crate) mod queue {
+    pub(crate) use crossbeam::channel::{Receiver, Sender, bounded};
+}
+
+/// Starts a named thread.
+#[cfg(feature = "sqlite")]
+pub(crate) fn spawn_thread(
+    name: &str,
+    work: impl FnOnce() + Send + 'static,
+) -> std::io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work)
+}
+
+/// Sleeps on a thread of the store's own; never on one that polls futures.
+#[cfg(feature = "sqlite")]
+pub(crate) fn sleep_thread(span: Duration) {
+    std::thread::sleep(span);
+}
+
+/// Waits for `future`, at most `span` by the environment's timer. `None` when the time ran out; the future is
+/// dropped then.
+pub async fn within<F: Future>(env: &crate::env::Env, span: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut timer = env.sleep(span);
+    poll_fn(move |context| {
+        if let Poll::Ready(output) = future.as_mut().poll(context) {
+            return Poll::Ready(Some(output));
+        }
+        timer.as_mut().poll(context).map(|()| None)
+    })
+    .await
+}
