@@ -1,2 +1,77 @@
-//! Development tasks.
-fn main() {}
+//! The workspace's own verbs, `cargo xtask VERB`: they start cargo and the runner of
+//! `crates/chaos`, and check what no compiler checks. Links nothing but the standard library, so
+//! that the first `cargo xtask` of a clone answers within seconds.
+
+#![allow(clippy::print_stderr, reason = "a command-line program: what it prints is what it is for")]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on fails"))]
+
+mod runner;
+mod tidy;
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Development tasks of the workspace.
+
+Usage: cargo xtask VERB [ARGS…]
+
+Verbs:
+  chaos [ARGS…]   kill real processes and check what was recovered (`cargo xtask chaos --help`)
+  perf [ARGS…]    measure against a floor in the same process (`cargo xtask perf --help`)
+  tidy            check what no compiler checks: layers, headers, where SQL and clocks live
+  tidy --list     print the rules: what each forbids, and where it is allowed after all
+  help            print this
+
+`chaos` and `perf` build the runner in release mode first; it runs in the root of the workspace,
+so a relative path among ARGS starts there.";
+
+/// The exit code of a command line that cannot be understood, as is customary on Unix.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let mut args = env::args_os().skip(1);
+    let verb = args.next().map(|verb| verb.to_string_lossy().into_owned());
+    let args: Vec<OsString> = args.collect();
+    match verb.as_deref() {
+        None | Some("help" | "--help" | "-h") => {
+            print(&format!("{HELP}\n"));
+            ExitCode::SUCCESS
+        }
+        Some(verb @ ("chaos" | "perf")) => runner::run(&workspace_root(), verb, &args),
+        Some("tidy") => tidy_verb(&args),
+        Some(unknown) => usage_error(&format!("unknown verb `{unknown}`")),
+    }
+}
+
+fn tidy_verb(args: &[OsString]) -> ExitCode {
+    match args {
+        [] => tidy::run(&workspace_root()),
+        [flag] if flag == "--list" => {
+            print(&tidy::rules_table());
+            ExitCode::SUCCESS
+        }
+        _ => usage_error("`tidy` takes no argument but `--list`"),
+    }
+}
+
+/// Prints to the standard output. Nobody reading on (`| head`) is no failure.
+fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+fn usage_error(what: &str) -> ExitCode {
+    eprintln!("xtask: {what}\n\n{HELP}");
+    ExitCode::from(EXIT_USAGE)
+}
+
+/// The folder above this package. Cargo names the package at run time too, and that name is
+/// preferred: a binary that was built in one clone and is run by another looks at the other.
+fn workspace_root() -> PathBuf {
+    let package =
+        env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    package.parent().map_or_else(|| package.clone(), Path::to_path_buf)
+}

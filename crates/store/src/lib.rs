@@ -31,17 +31,22 @@ mod id;
 pub mod limits;
 mod memory;
 mod outcome;
+pub mod own_files;
 mod payload;
 mod record;
+mod resolve;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod store;
 mod store_clock;
 mod sync;
 mod time;
+mod url;
 
 pub use batch::{Batch, Durability, Entry, Handle};
 pub use command::{
-    AppendCheckpoint, BeginOperation, Claim, Command, CreateTask, Enqueue, FinishOperation, FinishTask, OperationEnd,
-    RecordVerification, Renew, Settle, SettleItem, SweepExpired, TaskEnd, TypedCommand,
+    AppendCheckpoint, BeginOperation, Claim, Command, CreateTask, Enqueue, FinishOperation, FinishTask,
+    OperationEnd, RecordVerification, Renew, Settle, SettleItem, SweepExpired, TaskEnd, TypedCommand,
 };
 pub use digest::{Digest, Fields, Link};
 pub use error::{OpenError, Source, StoreError};
@@ -51,15 +56,20 @@ pub use id::{
 };
 pub use memory::MemoryStore;
 pub use outcome::{
-    Appended, Applied, Claimed, Committed, Enqueued, OperationBegun, OperationFinished, Outcome, Reason, Reclaimed,
-    Rejection, Renewed, Settled, Superseded, Swept, TaskCreated, TaskFinished, VerificationRecorded,
+    Appended, Applied, Claimed, Committed, Enqueued, OperationBegun, OperationFinished, Outcome, Reason,
+    Reclaimed, Rejection, Renewed, Settled, Superseded, Swept, TaskCreated, TaskFinished,
+    VerificationRecorded,
 };
 pub use payload::{DamagedPayload, Payload, PayloadTooLarge, SealedPayload};
 pub use record::{
     Abandonment, Checkpoint, CheckpointHeader, CheckpointPage, Fence, Guard, Health, LeaseRecord, Operation,
-    OperationPage, OperationRecord, OperationStatus, Ownership, SequenceNumber, Settlement, Status, Task, TaskRecord,
-    Verdict, Verification, WorkItem,
+    OperationPage, OperationRecord, OperationStatus, Ownership, SequenceNumber, Settlement, Status, Task,
+    TaskRecord, Verdict, Verification, WorkItem,
 };
+pub use resolve::{RESOLVE_PATIENCE, commit_one_resolved, commit_resolved};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Answer, SqliteCore, SqliteOptions, SqliteStore};
 pub use store::{ChangeStamp, Store};
 pub use sync::within;
 pub use time::{Delay, InvalidSpan, Now, StoreTime, Term, WallTime};
+pub use url::open;

@@ -6,8 +6,12 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-pub(crate) use parking_lot::{Condvar, Mutex};
-pub(crate) use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+#[cfg(feature = "sqlite")]
+pub(crate) use parking_lot::Condvar;
+pub(crate) use parking_lot::Mutex;
+pub(crate) use tokio::sync::{Notify, oneshot};
+#[cfg(feature = "sqlite")]
+pub(crate) use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A bounded queue with one consumer.
 #[cfg(feature = "sqlite")]

@@ -10,9 +10,7 @@ use crate::decide::{
     decide_record_verification, decide_renew, decide_settle, error_boundary,
 };
 use crate::id::{Label, TransitionId, WorkItemId};
-use crate::outcome::{
-    Applied, Claimed, Committed, Outcome, Reason, Reclaimed, Rejection, Renewed, Swept,
-};
+use crate::outcome::{Applied, Claimed, Committed, Outcome, Reason, Reclaimed, Rejection, Renewed, Swept};
 use crate::record::{CheckpointHeader, Fence, Operation, Status, WorkItem};
 use crate::time::Now;
 
@@ -23,6 +21,9 @@ pub(crate) struct Verdict {
     pub(crate) answer: Committed,
     /// What must be written before that is true; empty for a rejection and for a batch applied before.
     pub(crate) writes: Vec<Write>,
+    /// Whether the answer repeats what an earlier batch did: then that must be as durable as this one asks for.
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code))] // memory keeps nothing beyond its process
+    pub(crate) rests_on_earlier: bool,
 }
 
 /// One command's decision, its row already noted in the overlay.
@@ -37,7 +38,7 @@ enum Step {
 pub(crate) fn decide_batch<R: Rows>(rows: &mut R, batch: &Batch, now: Now) -> Result<Verdict, R::Error> {
     let mut overlay = Overlay::new(rows);
     let mut outcomes = Vec::with_capacity(batch.entries().len());
-    let mut wrote = false;
+    let mut rests_on_earlier = false;
     for (index, entry) in batch.entries().iter().enumerate() {
         let held = match &entry.guard {
             Some(guard) => decide_guard(overlay.item(&guard.item)?.as_ref(), guard),
@@ -48,21 +49,27 @@ pub(crate) fn decide_batch<R: Rows>(rows: &mut R, batch: &Batch, now: Now) -> Re
             Err(reason) => Step::Rejected(reason),
         };
         match step {
-            Step::Applied(outcome) => {
-                wrote = true;
+            Step::Applied(outcome) => outcomes.push(outcome),
+            Step::Replayed(outcome) if !has_own_identity(&entry.command) => {
+                rests_on_earlier = true;
                 outcomes.push(outcome);
             }
-            Step::Replayed(outcome) if !has_own_identity(&entry.command) => outcomes.push(outcome),
             Step::Replayed(_) | Step::Superseded => {
-                return recall_or_reject(overlay.rows, batch, now, Rejection { index, reason: Reason::RepeatedIdentity });
+                return recall_or_reject(
+                    overlay.rows,
+                    batch,
+                    now,
+                    Rejection { index, reason: Reason::RepeatedIdentity },
+                );
             }
             Step::Rejected(reason) => {
                 return recall_or_reject(overlay.rows, batch, now, Rejection { index, reason });
             }
         }
     }
-    let answer = Committed::Applied(Applied::new(outcomes, !wrote));
-    Ok(Verdict { answer, writes: overlay.into_writes() })
+    let writes = overlay.into_writes();
+    let answer = Committed::Applied(Applied::new(outcomes, rests_on_earlier && writes.is_empty()));
+    Ok(Verdict { answer, writes, rests_on_earlier })
 }
 
 /// Whether the command carries an identity that its caller made for this one submission. A task or an item that is
@@ -104,7 +111,7 @@ fn recall_or_reject<R: Rows>(
             return recall(rows, batch, now);
         }
     }
-    Ok(Verdict { answer: Committed::Rejected(rejection), writes: Vec::new() })
+    Ok(Verdict { answer: Committed::Rejected(rejection), writes: Vec::new(), rests_on_earlier: false })
 }
 
 /// Answers for a batch that had been applied: atomicity says that then all of it was.
@@ -128,7 +135,8 @@ fn recall<R: Rows>(rows: &mut R, batch: &Batch, now: Now) -> Result<Verdict, R::
         };
         outcomes.push(outcome.unwrap_or(Outcome::Superseded));
     }
-    Ok(Verdict { answer: Committed::Applied(Applied::new(outcomes, true)), writes: Vec::new() })
+    let answer = Committed::Applied(Applied::new(outcomes, true));
+    Ok(Verdict { answer, writes: Vec::new(), rests_on_earlier: true })
 }
 
 fn recall_claim<R: Rows>(rows: &mut R, claim: TransitionId) -> Result<Option<Outcome>, R::Error> {
@@ -139,8 +147,7 @@ fn recall_claim<R: Rows>(rows: &mut R, claim: TransitionId) -> Result<Option<Out
 }
 
 fn recall_sweep<R: Rows>(rows: &mut R, sweep: TransitionId) -> Result<Option<Outcome>, R::Error> {
-    let mut reclaimed: Vec<_> =
-        rows.moved_by(sweep)?.iter().map(|item| told(item, sweep, "")).collect();
+    let mut reclaimed: Vec<_> = rows.moved_by(sweep)?.iter().map(|item| told(item, sweep, "")).collect();
     reclaimed.sort_by(|a, b| a.item.cmp(&b.item));
     Ok((!reclaimed.is_empty()).then_some(Outcome::Swept(Swept { reclaimed })))
 }
@@ -160,9 +167,7 @@ fn decide_one<R: Rows>(rows: &mut Overlay<'_, R>, command: &Command, now: Now) -
         Command::CreateTask(command) => {
             let existing = rows.task(&command.task)?;
             let decision = decide_create_task(existing.as_ref(), command, now);
-            note(rows, decision, Outcome::TaskCreated, |task| {
-                Write::InsertTask(task, command.input.clone())
-            })
+            note(rows, decision, Outcome::TaskCreated, |task| Write::InsertTask(task, command.input.clone()))
         }
         Command::FinishTask(command) => {
             let existing = rows.task(&command.task)?;

@@ -123,11 +123,7 @@ pub fn decide_settle(item: Option<&WorkItem>, command: &SettleItem, now: Now) ->
     let Some(item) = item else {
         return Decision::Rejected(Reason::NoSuchWorkItem { item: command.guard.item.clone() });
     };
-    let mut settled = WorkItem {
-        lease: None,
-        settled: Some((item.fence, settlement)),
-        ..item.clone()
-    };
+    let mut settled = WorkItem { lease: None, settled: Some((item.fence, settlement)), ..item.clone() };
     match command.settle {
         Settle::Succeeded => settled.status = Status::Succeeded,
         Settle::Failed => settled.status = Status::Failed,

@@ -16,7 +16,7 @@ pub use operation::{decide_begin, decide_finish_operation, is_owned};
 pub use sweep::{Boundary, decide_reclaim, error_boundary};
 pub use task::{decide_create_task, decide_finish_task};
 
-pub(crate) use batch::{decide_batch};
+pub(crate) use batch::decide_batch;
 pub(crate) use rows::{Rows, StoredCheckpoint, Write};
 
 use crate::outcome::Reason;

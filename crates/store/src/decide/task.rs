@@ -57,11 +57,7 @@ pub fn decide_finish_task(
             Decision::Rejected(Reason::TaskEnded { task: task.id.clone(), status: task.status })
         };
     }
-    let ended = Task {
-        status,
-        result: Some(command.result.digest()),
-        finished_at: Some(now.wall),
-        ..task.clone()
-    };
+    let ended =
+        Task { status, result: Some(command.result.digest()), finished_at: Some(now.wall), ..task.clone() };
     Decision::Apply(ended, TaskFinished { status })
 }

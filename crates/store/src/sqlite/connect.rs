@@ -1,0 +1,118 @@
+//! Opening the file: whose it is, its settings, its schema, its clock.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, MAIN_DB, OpenFlags, OptionalExtension};
+
+use crate::env::{BootId, Env};
+use crate::error::OpenError;
+use crate::sqlite::failure::Trouble;
+use crate::sqlite::options::SqliteOptions;
+use crate::sqlite::{migrate, sql};
+use crate::store_clock::StoreClock;
+use crate::time::StoreTime;
+
+/// Statements kept prepared per connection: all that the backend has.
+const STATEMENTS_KEPT: usize = 64;
+
+/// Flags of every connection. Each is used by one thread at a time.
+pub(super) fn flags() -> OpenFlags {
+    OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+/// Opens the write connection, and brings the file to this program's schema.
+pub(super) fn writer(options: &SqliteOptions, env: &Env) -> Result<(Connection, StoreClock), OpenError> {
+    let path = options.path.as_path();
+    if !options.folder().is_dir() {
+        return Err(OpenError::MissingFolder { folder: options.folder().to_owned() });
+    }
+    let told = |error: rusqlite::Error| Trouble::from(error).not_opened(path);
+    let mut connection =
+        Connection::open_with_flags(options.uri(), flags() | OpenFlags::SQLITE_OPEN_CREATE).map_err(told)?;
+    let opening = Duration::from_millis(sql::connection::BUSY_TIMEOUT_OPENING_MS);
+    connection.busy_timeout(opening).map_err(told)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    let version = migrate::version(&connection, path)?;
+    if connection.is_readonly(MAIN_DB).map_err(told)? {
+        return Err(OpenError::ReadOnly { path: path.to_owned() });
+    }
+    if version == 0 {
+        connection.execute_batch(sql::connection::PAGE_SIZE).map_err(told)?;
+    }
+    let mode: String =
+        connection.query_row(sql::connection::JOURNAL_MODE, [], |row| row.get(0)).map_err(told)?;
+    if mode != "wal" {
+        let source = format!("the file cannot be kept in WAL mode, it stays in mode {mode}");
+        return Err(OpenError::Failed { path: path.to_owned(), source: source.into() });
+    }
+    connection.execute_batch(sql::connection::EVERY).map_err(told)?;
+    connection.execute_batch(sql::connection::WRITER).map_err(told)?;
+    connection.execute_batch(sql::transaction::FULL).map_err(told)?;
+    migrate::migrate(&mut connection, env, path)?;
+    let clock = clock(&mut connection, env).map_err(|trouble| trouble.not_opened(path))?;
+    connection.busy_timeout(Duration::ZERO).map_err(told)?;
+    Ok((connection, clock))
+}
+
+/// Opens the connection that looks for the commits of others.
+pub(super) fn watcher(options: &SqliteOptions) -> Result<Connection, OpenError> {
+    let open = || {
+        let connection = Connection::open_with_flags(options.uri(), flags())?;
+        reader(&connection)?;
+        Ok(connection)
+    };
+    open().map_err(|error: rusqlite::Error| Trouble::from(error).not_opened(&options.path))
+}
+
+/// Settings of a read connection.
+pub(super) fn reader(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    connection.execute_batch(sql::connection::EVERY)?;
+    connection.execute_batch(sql::connection::READER)
+}
+
+/// Reads the clock of this boot, or starts it.
+fn clock(connection: &mut Connection, env: &Env) -> Result<StoreClock, Trouble> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let saved = transaction
+        .query_row(sql::clock::READ, [], |row| {
+            Ok(StoreClock {
+                boot: BootId(row.get(0)?),
+                anchor_ms: row.get(1)?,
+                ceiling: StoreTime::from_millis(row.get(2)?),
+            })
+        })
+        .optional()?;
+    let clock = match saved {
+        None => StoreClock::begin(env.clock()),
+        Some(saved) => {
+            let newest: Option<i64> =
+                transaction.query_row(sql::clock::NEWEST_LEASE, [], |row| row.get(0))?;
+            saved.resume(env.clock(), newest.map(StoreTime::from_millis))
+        }
+    };
+    if saved != Some(clock) {
+        let values = (clock.boot.0, clock.anchor_ms, clock.ceiling.as_millis());
+        transaction.execute(sql::clock::WRITE, values)?;
+    }
+    transaction.commit()?;
+    Ok(clock)
+}
+
+/// Which files the names stand for now. A log that was replaced under an open store holds none of what was
+/// acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileIdentity {
+    database: Option<(u64, u64)>,
+    log: Option<(u64, u64)>,
+}
+
+impl FileIdentity {
+    /// By `stat` alone: opening and closing the files would drop SQLite's locks on them.
+    pub(super) fn look(database: &Path, log: &Path) -> Self {
+        let look = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
+        Self { database: look(database), log: look(log) }
+    }
+}

@@ -1,0 +1,374 @@
+//! The synchronous core: applies groups of batches to the file, and knows what a failure means. Usable without its
+//! thread.
+
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::batch::{Batch, Durability};
+use crate::decide::decide_batch;
+use crate::env::{Env, Failpoint};
+use crate::error::{OpenError, StoreError};
+use crate::outcome::Committed;
+use crate::own_files::OwnFile;
+use crate::sqlite::connect::{self, FileIdentity};
+use crate::sqlite::failure::{Trouble, again};
+use crate::sqlite::heads::Heads;
+use crate::sqlite::options::SqliteOptions;
+use crate::sqlite::rows::Transaction;
+use crate::sqlite::sql;
+use crate::store_clock::{CEILING_AHEAD, StoreClock};
+use crate::sync::sleep_thread;
+
+/// How long one group may take before the rest of its batches go into the next one.
+const GROUP_TIME_MAX: Duration = Duration::from_millis(20);
+/// First pause after finding the write lock taken; doubled up to [`PAUSE_MAX`], half of each by chance.
+const PAUSE_MIN: Duration = Duration::from_micros(50);
+/// Longest pause between two looks at the write lock.
+const PAUSE_MAX: Duration = Duration::from_millis(2);
+/// How long the marker after a failed sync waits for the write lock.
+const MARKER_WAIT: Duration = Duration::from_secs(2);
+
+/// What became of one batch.
+pub type Answer = Result<Committed, StoreError>;
+
+/// One open file and its write connection.
+///
+/// ```
+/// # use steadfast_store::{Batch, SqliteCore, SqliteOptions, env::Env};
+/// # let folder = tempfile::tempdir()?;
+/// let mut core = SqliteCore::open(&SqliteOptions::new(folder.path().join("agent.db")), Env::system())?;
+/// let answers = core.apply(&[&Batch::durable()], std::time::Duration::from_secs(1));
+/// assert!(answers[0].is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct SqliteCore {
+    connection: Connection,
+    env: Env,
+    clock: StoreClock,
+    heads: Heads,
+    data_version: i64,
+    synchronous: Durability,
+    state: State,
+    files: (PathBuf, PathBuf),
+    identity: FileIdentity,
+    log: Log,
+    _own: Vec<OwnFile>,
+}
+
+/// Whether anything may be acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Sound,
+    /// A sync failed and no later one has overwritten what it left behind.
+    Unsynced,
+    /// The files were replaced under us.
+    Replaced,
+}
+
+/// The write-ahead log, in pages.
+#[derive(Debug, Clone, Copy)]
+struct Log {
+    pages: u32,
+    folded_at: u32,
+    fold_every: u32,
+}
+
+/// A group that was not committed.
+enum Lost {
+    NotBegun(StoreError),
+    BeforeCommit(Trouble),
+    AtCommit(Trouble),
+    Replaced,
+}
+
+thread_local! {
+    /// Pages in the log after the commit that this thread made last: SQLite tells it to a hook without a context.
+    static LOG_PAGES: Cell<u32> = const { Cell::new(0) };
+}
+
+impl SqliteCore {
+    /// Opens the file, making it if it is not there, and brings it to this program's schema.
+    ///
+    /// # Errors
+    /// [`OpenError`]; a file that is not ours is left untouched.
+    pub fn open(options: &SqliteOptions, env: Env) -> Result<Self, OpenError> {
+        let (connection, clock) = connect::writer(options, &env)?;
+        connection.wal_hook(Some(|_, pages| {
+            LOG_PAGES.set(u32::try_from(pages).unwrap_or(0));
+            Ok(())
+        }));
+        let files = (options.path.clone(), options.beside("-wal"));
+        let own = [files.0.as_path(), &files.1, &options.beside("-shm")]
+            .into_iter()
+            .map(OwnFile::register)
+            .collect::<Result<_, _>>()
+            .map_err(|error| OpenError::Failed { path: options.path.clone(), source: Box::new(error) })?;
+        Ok(Self {
+            connection,
+            env,
+            clock,
+            heads: Heads::default(),
+            data_version: 0,
+            synchronous: Durability::Durable,
+            state: State::Sound,
+            identity: FileIdentity::look(&files.0, &files.1),
+            files,
+            log: Log { pages: 0, folded_at: 0, fold_every: options.wal_pages },
+            _own: own,
+        })
+    }
+
+    /// Applies batches in order, each by itself all or nothing, in as few transactions as their sizes allow. The
+    /// answers come in the same order, after each batch has reached its durability. Waits up to `wait` for the
+    /// write lock; blocks the thread.
+    pub fn apply(&mut self, batches: &[&Batch], wait: Duration) -> Vec<Answer> {
+        let mut answers = Vec::with_capacity(batches.len());
+        while let Some(next) = batches.get(answers.len()) {
+            if let Err(error) = next.validate() {
+                answers.push(Err(error));
+                continue;
+            }
+            let rest = &batches[answers.len()..];
+            let valid = rest.iter().take_while(|batch| batch.validate().is_ok()).count();
+            answers.extend(self.apply_some(&rest[..valid], wait));
+        }
+        answers
+    }
+
+    /// The clock of this boot.
+    pub(super) fn clock(&self) -> StoreClock {
+        self.clock
+    }
+
+    /// Applies at least one of the batches, as many as fit a group's time. They must be valid.
+    pub(super) fn apply_some(&mut self, batches: &[&Batch], wait: Duration) -> Vec<Answer> {
+        if let Some(error) = self.unfit() {
+            return batches.iter().map(|_| Err(again(&error))).collect();
+        }
+        let lost = match self.group(batches, wait) {
+            Ok(answers) => return answers.into_iter().map(Ok).collect(),
+            Err(lost) => lost,
+        };
+        let error = match lost {
+            Lost::NotBegun(error) => error,
+            // Only the offender shall fail: what fits alone is applied alone.
+            Lost::BeforeCommit(_) if batches.len() > 1 => return self.each_alone(batches, wait),
+            Lost::AtCommit(trouble) if trouble.is_shortage() && !is_io(&trouble) && batches.len() > 1 => {
+                return self.each_alone(batches, wait);
+            }
+            Lost::BeforeCommit(trouble) => trouble.not_applied(),
+            // Without an I/O error no sync was tried and the commit's last frame was not written.
+            Lost::AtCommit(trouble) if !is_io(&trouble) => trouble.not_applied(),
+            Lost::AtCommit(trouble) => self.after_failed_sync(trouble),
+            Lost::Replaced => {
+                self.state = State::Replaced;
+                StoreError::Unknown {
+                    source: "the database or its log was replaced while it was open".into(),
+                }
+            }
+        };
+        batches.iter().map(|_| Err(again(&error))).collect()
+    }
+
+    fn each_alone(&mut self, batches: &[&Batch], wait: Duration) -> Vec<Answer> {
+        batches.iter().flat_map(|batch| self.apply_some(&[batch], wait)).collect()
+    }
+
+    /// Why nothing may be acknowledged now, if so. An earlier failed sync is tried to be overcome first.
+    fn unfit(&mut self) -> Option<StoreError> {
+        match self.state {
+            State::Sound => None,
+            State::Unsynced => {
+                let trouble = self.marker().err()?;
+                let text = format!("an earlier sync failed, and still no later one succeeds: {trouble}");
+                Some(StoreError::Failed { source: text.into() })
+            }
+            State::Replaced => {
+                let text = "the database or its log was replaced while it was open: open it again";
+                Some(StoreError::Failed { source: text.into() })
+            }
+        }
+    }
+
+    /// What was read back now would come from the page cache and prove nothing. A commit that writes a page and
+    /// syncs has overwritten the frames that the failed one left; only then is the group surely gone.
+    fn after_failed_sync(&mut self, trouble: Trouble) -> StoreError {
+        self.state = State::Unsynced;
+        match self.marker() {
+            Ok(()) => StoreError::Failed { source: Box::new(trouble) },
+            Err(marker) => StoreError::Unknown {
+                source: format!("{trouble}; nor could a marker be synced: {marker}").into(),
+            },
+        }
+    }
+
+    fn marker(&mut self) -> Result<(), StoreError> {
+        self.env.reach(Failpoint::MARKER_BEFORE);
+        self.begin(Durability::Durable, MARKER_WAIT)?;
+        let written =
+            self.execute(sql::transaction::MARKER).and_then(|()| self.execute(sql::transaction::COMMIT));
+        if let Err(trouble) = written {
+            self.roll_back();
+            return Err(trouble.not_applied());
+        }
+        self.env.reach(Failpoint::MARKER_AFTER);
+        self.state = State::Sound;
+        Ok(())
+    }
+
+    fn execute(&self, sql: &'static str) -> Result<(), Trouble> {
+        self.connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+
+    fn roll_back(&mut self) {
+        self.heads.forget();
+        if !self.connection.is_autocommit() {
+            // When even this fails SQLite has rolled back by itself, or will with the next BEGIN.
+            drop(self.execute(sql::transaction::ROLLBACK));
+        }
+    }
+
+    /// Takes the write lock, looking again and again with pauses of random length: SQLite keeps no queue.
+    fn begin(&mut self, durability: Durability, wait: Duration) -> Result<(), StoreError> {
+        if durability != self.synchronous {
+            let sql = match durability {
+                Durability::Durable => sql::transaction::FULL,
+                Durability::Relaxed => sql::transaction::NORMAL,
+            };
+            self.connection.execute_batch(sql).map_err(|error| Trouble::from(error).not_applied())?;
+            self.synchronous = durability;
+        }
+        let started = self.env.clock().monotonic();
+        let mut pause = PAUSE_MIN;
+        loop {
+            match self.execute(sql::transaction::BEGIN) {
+                Ok(()) => break,
+                Err(trouble) if trouble.is_busy() => {
+                    let waited = self.env.clock().monotonic().saturating_sub(started);
+                    if waited >= wait {
+                        return Err(StoreError::Overloaded {
+                            waited,
+                            held_by: "the write lock of another process",
+                        });
+                    }
+                    sleep_thread(self.jittered(pause));
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+                Err(trouble) => return Err(trouble.not_applied()),
+            }
+        }
+        // Only under the lock is the answer of use: nobody can commit after it any more.
+        match self
+            .connection
+            .prepare_cached(sql::connection::DATA_VERSION)
+            .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)))
+        {
+            Ok(version) if version == self.data_version => {}
+            Ok(version) => {
+                self.heads.forget();
+                self.data_version = version;
+            }
+            Err(error) => {
+                self.roll_back();
+                return Err(Trouble::from(error).not_applied());
+            }
+        }
+        Ok(())
+    }
+
+    fn jittered(&self, pause: Duration) -> Duration {
+        let mut byte = [0];
+        self.env.rng().fill(&mut byte);
+        pause / 2 + pause * u32::from(byte[0]) / 512
+    }
+
+    fn group(&mut self, batches: &[&Batch], wait: Duration) -> Result<Vec<Committed>, Lost> {
+        let durable = batches.iter().any(|batch| batch.durability() == Durability::Durable);
+        let durability = if durable { Durability::Durable } else { Durability::Relaxed };
+        self.env.reach(Failpoint::BEGIN_BEFORE);
+        self.begin(durability, wait).map_err(Lost::NotBegun)?;
+        self.env.reach(Failpoint::BEGIN_AFTER);
+        let answers = match self.inside(batches) {
+            Ok(answers) => answers,
+            Err(trouble) => {
+                self.roll_back();
+                return Err(Lost::BeforeCommit(trouble));
+            }
+        };
+        self.env.reach(Failpoint::COMMIT_BEFORE);
+        if let Err(trouble) = self.execute(sql::transaction::COMMIT) {
+            self.roll_back();
+            return Err(Lost::AtCommit(trouble));
+        }
+        self.env.reach(Failpoint::COMMIT_AFTER);
+        if FileIdentity::look(&self.files.0, &self.files.1) != self.identity {
+            return Err(Lost::Replaced);
+        }
+        self.log.pages = LOG_PAGES.get();
+        self.heads.trim();
+        Ok(answers)
+    }
+
+    fn inside(&mut self, batches: &[&Batch]) -> Result<Vec<Committed>, Trouble> {
+        let started = self.env.clock().monotonic();
+        let now = self.clock.now(self.env.clock());
+        let mut wrote = false;
+        if now.store.plus(CEILING_AHEAD / 2) > self.clock.ceiling {
+            let ceiling = now.store.plus(CEILING_AHEAD);
+            self.connection.prepare_cached(sql::clock::RAISE)?.execute([ceiling.as_millis()])?;
+            self.clock.ceiling = ceiling;
+            wrote = true;
+        }
+        let mut needs_barrier = false;
+        let mut answers = Vec::with_capacity(batches.len());
+        let mut transaction = Transaction { connection: &self.connection, heads: &mut self.heads };
+        for batch in batches {
+            if !answers.is_empty() && self.env.clock().monotonic().saturating_sub(started) > GROUP_TIME_MAX {
+                break;
+            }
+            let verdict = decide_batch(&mut transaction, batch, now)?;
+            wrote |= !verdict.writes.is_empty();
+            needs_barrier |= batch.durability() == Durability::Durable && verdict.rests_on_earlier;
+            for write in verdict.writes {
+                transaction.write(write)?;
+            }
+            answers.push(verdict.answer);
+        }
+        transaction.flush()?;
+        // What a replayed batch rests on may have been committed without a sync; an empty commit would not sync it.
+        if needs_barrier && !wrote {
+            self.execute(sql::transaction::MARKER)?;
+        }
+        Ok(answers)
+    }
+
+    /// Folds the write-ahead log into the file when it has grown enough. Never waits for readers.
+    pub fn fold_log_if_due(&mut self) {
+        if self.log.pages < self.log.folded_at {
+            self.log.folded_at = 0;
+        }
+        if self.log.pages - self.log.folded_at < self.log.fold_every {
+            return;
+        }
+        self.env.reach(Failpoint::WAL_CHECKPOINT_BEFORE);
+        // A failure leaves the log as it is, to be folded another time; its pages are read from there till then.
+        drop(self.connection.query_row(sql::transaction::WAL_CHECKPOINT, [], |_| Ok(())));
+        self.log.folded_at = self.log.pages;
+        self.env.reach(Failpoint::WAL_CHECKPOINT_AFTER);
+    }
+
+    /// Pages in the write-ahead log after the last commit. One that grows without end means a reader that never
+    /// finishes.
+    pub fn log_pages(&self) -> u32 {
+        self.log.pages
+    }
+}
+
+fn is_io(trouble: &Trouble) -> bool {
+    trouble.code() == Some(rusqlite::ErrorCode::SystemIoFailure)
+}

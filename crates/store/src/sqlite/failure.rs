@@ -1,0 +1,91 @@
+//! What an SQLite error means to a caller. <https://www.sqlite.org/rescode.html>
+
+use std::path::Path;
+
+use rusqlite::ErrorCode;
+
+use crate::error::{OpenError, StoreError};
+use crate::payload::DamagedPayload;
+
+/// Trouble inside the backend, before it is known what it means for whom.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// A row that this program can never have written.
+    #[error("{what}")]
+    Impossible { what: String },
+    #[error("{what}: {damage}")]
+    Damaged { what: String, damage: DamagedPayload },
+}
+
+impl Trouble {
+    pub(super) fn impossible(what: impl Into<String>) -> Self {
+        Self::Impossible { what: what.into() }
+    }
+
+    pub(super) fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Sqlite(error) => error.sqlite_error_code(),
+            _ => None,
+        }
+    }
+
+    /// Whether the write lock, or the database, is in somebody else's hands.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self.code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+    }
+
+    /// Whether the whole group was lost to a lack of something that another batch may not need.
+    pub(super) fn is_shortage(&self) -> bool {
+        matches!(
+            self.code(),
+            Some(
+                ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::OutOfMemory | ErrorCode::TooBig
+            )
+        )
+    }
+
+    /// What a caller is told whose work was surely not applied.
+    pub(super) fn not_applied(self) -> StoreError {
+        match self.code() {
+            Some(ErrorCode::DiskFull) => StoreError::DiskFull,
+            Some(ErrorCode::ReadOnly) => StoreError::ReadOnly,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                StoreError::Corrupt { what: "the database file".into(), source: Some(Box::new(self)) }
+            }
+            Some(_) | None => match self {
+                Self::Sqlite(source) => StoreError::Failed { source: Box::new(source) },
+                Self::Impossible { what } => StoreError::Corrupt { what, source: None },
+                Self::Damaged { what, damage } => {
+                    StoreError::Corrupt { what, source: Some(Box::new(damage)) }
+                }
+            },
+        }
+    }
+
+    /// What somebody is told who wanted to open `path`.
+    pub(super) fn not_opened(self, path: &Path) -> OpenError {
+        let path = path.to_owned();
+        match self.code() {
+            Some(ErrorCode::NotADatabase) => OpenError::NotADatabase { path },
+            Some(ErrorCode::DatabaseCorrupt) => OpenError::Corrupt { path, source: Box::new(self) },
+            Some(ErrorCode::ReadOnly) => OpenError::ReadOnly { path },
+            _ => OpenError::Failed { path, source: Box::new(self) },
+        }
+    }
+}
+
+/// Another view of the same error, for each further batch of a group.
+pub(super) fn again(error: &StoreError) -> StoreError {
+    let text = || -> crate::error::Source { error.to_string().into() };
+    match error {
+        StoreError::Unknown { .. } => StoreError::Unknown { source: text() },
+        StoreError::DiskFull => StoreError::DiskFull,
+        StoreError::ReadOnly => StoreError::ReadOnly,
+        StoreError::Corrupt { what, .. } => StoreError::Corrupt { what: what.clone(), source: None },
+        StoreError::Overloaded { waited, held_by } => StoreError::Overloaded { waited: *waited, held_by },
+        StoreError::Closed => StoreError::Closed,
+        _ => StoreError::Failed { source: text() },
+    }
+}

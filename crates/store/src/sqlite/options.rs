@@ -1,0 +1,158 @@
+//! How an SQLite store is opened: its file and what may be chosen about it.
+
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::OpenError;
+
+const KNOWN: &str = "wal_pages, readers, psow, vfs";
+
+/// Where the file is, and what may be chosen about it.
+///
+/// ```
+/// # use steadfast_store::SqliteOptions;
+/// let options = SqliteOptions::new("agent.db");
+/// assert_eq!(options.wal_pages, 4_000);
+/// let same = SqliteOptions::from_url("sqlite:agent.db?wal_pages=4000")?;
+/// assert_eq!(same, options);
+/// # Ok::<(), steadfast_store::OpenError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SqliteOptions {
+    /// The database file. It is made when it is not there; its folder is not.
+    pub path: PathBuf,
+    /// Pages of 4 KiB in the write-ahead log at which the writer folds it into the file. Fewer: shorter stalls; more:
+    /// fewer of them and more throughput. At least 100.
+    pub wal_pages: u32,
+    /// Read connections at most, 1 to 64.
+    pub readers: u32,
+    /// Whether the device keeps neighbouring bytes whole when a write is torn (SQLite's "powersafe overwrite").
+    /// Turn it off for devices that garble whole sectors; it costs space and a little time.
+    pub powersafe_overwrite: bool,
+    /// The name of a registered SQLite VFS, for fault injection; the default one otherwise.
+    pub vfs: Option<String>,
+}
+
+impl SqliteOptions {
+    /// The defaults for this file.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), wal_pages: 4_000, readers: 8, powersafe_overwrite: true, vfs: None }
+    }
+
+    /// Reads `sqlite:PATH?option=value&…`, with the options `wal_pages`, `readers`, `psow` (0 or 1), `vfs`.
+    ///
+    /// # Errors
+    /// [`OpenError`] for another scheme, an unknown option, or a value that an option cannot take.
+    pub fn from_url(url: &str) -> Result<Self, OpenError> {
+        let unknown = || OpenError::UnknownScheme { url: url.to_owned() };
+        let rest = url.strip_prefix("sqlite:").ok_or_else(unknown)?;
+        let rest = rest.strip_prefix("//").unwrap_or(rest);
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        if path.is_empty() {
+            return Err(unknown());
+        }
+        let mut options = Self::new(path);
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (option, value) = pair.split_once('=').unwrap_or((pair, ""));
+            options.set(option, value)?;
+        }
+        Ok(options)
+    }
+
+    fn set(&mut self, option: &str, value: &str) -> Result<(), OpenError> {
+        let invalid = |option, allowed| OpenError::InvalidOption { option, value: value.to_owned(), allowed };
+        let number =
+            |range: std::ops::RangeInclusive<u32>| value.parse().ok().filter(|number| range.contains(number));
+        match option {
+            "wal_pages" => {
+                let allowed = "a number of 100 to 1000000 pages";
+                self.wal_pages = number(100..=1_000_000).ok_or_else(|| invalid("wal_pages", allowed))?;
+            }
+            "readers" => {
+                let allowed = "a number of 1 to 64 connections";
+                self.readers = number(1..=64).ok_or_else(|| invalid("readers", allowed))?;
+            }
+            "psow" => {
+                let number = number(0..=1).ok_or_else(|| invalid("psow", "0 or 1"))?;
+                self.powersafe_overwrite = number == 1;
+            }
+            "vfs" if value.is_empty() => return Err(invalid("vfs", "the name of a registered VFS")),
+            "vfs" => self.vfs = Some(value.to_owned()),
+            _ => return Err(OpenError::UnknownOption { option: option.to_owned(), known: KNOWN }),
+        }
+        Ok(())
+    }
+
+    /// The file as an SQLite URI: <https://www.sqlite.org/uri.html>.
+    pub(super) fn uri(&self) -> String {
+        let mut uri = String::from("file:");
+        encode(&mut uri, self.path.as_os_str());
+        uri.push_str(if self.powersafe_overwrite { "?psow=1" } else { "?psow=0" });
+        if let Some(vfs) = &self.vfs {
+            uri.push_str("&vfs=");
+            encode(&mut uri, OsStr::new(vfs));
+        }
+        uri
+    }
+
+    /// The file that SQLite keeps beside the database under this suffix.
+    pub(super) fn beside(&self, suffix: &str) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(suffix);
+        name.into()
+    }
+
+    /// The folder of the file.
+    pub(super) fn folder(&self) -> &Path {
+        match self.path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        }
+    }
+}
+
+fn encode(uri: &mut String, text: &OsStr) {
+    for byte in text.as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                uri.push(char::from(*byte))
+            }
+            // Writing to a string cannot fail.
+            _ => drop(write!(uri, "%{byte:02x}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_of_any_bytes_becomes_a_uri() {
+        let options = SqliteOptions::new("/tmp/a b?c#d%é.db");
+        assert_eq!(options.uri(), "file:/tmp/a%20b%3fc%23d%25%c3%a9.db?psow=1");
+    }
+
+    #[test]
+    fn options_are_read_from_a_url() {
+        let options =
+            SqliteOptions::from_url("sqlite:///var/a.db?psow=0&readers=2&vfs=faulty&wal_pages=500").unwrap();
+        assert_eq!(options.path, Path::new("/var/a.db"));
+        assert_eq!((options.readers, options.wal_pages, options.powersafe_overwrite), (2, 500, false));
+        assert_eq!(options.uri(), "file:/var/a.db?psow=0&vfs=faulty");
+    }
+
+    #[test]
+    fn what_no_option_can_take_is_refused() {
+        for url in ["sqlite:a?readers=0", "sqlite:a?psow=2", "sqlite:a?wal_pages=x", "sqlite:a?vfs="] {
+            assert!(matches!(SqliteOptions::from_url(url), Err(OpenError::InvalidOption { .. })), "{url}");
+        }
+        assert!(matches!(SqliteOptions::from_url("sqlite:a?cache=1"), Err(OpenError::UnknownOption { .. })));
+        for url in ["sqlite:", "postgre:x", "a.db", ""] {
+            assert!(matches!(SqliteOptions::from_url(url), Err(OpenError::UnknownScheme { .. })), "{url}");
+        }
+    }
+}

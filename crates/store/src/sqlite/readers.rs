@@ -1,0 +1,95 @@
+//! The pool of read connections. Small point reads run at once, on the caller's thread: a look into a cached page is
+//! shorter than a change of threads. Everything else runs where blocking is allowed.
+
+use std::time::Duration;
+
+use r2d2_sqlite::SqliteConnectionManager;
+use rusqlite::Connection;
+
+use crate::env::Env;
+use crate::error::{OpenError, StoreError};
+use crate::sqlite::connect;
+use crate::sqlite::failure::Trouble;
+use crate::sqlite::map::OverBudget;
+use crate::sqlite::options::SqliteOptions;
+use crate::sync::oneshot;
+
+/// Payload bytes that a read on the caller's thread may copy and hash: some ten microseconds of work.
+const INLINE_BYTES_MAX: usize = 32 * 1024;
+/// How long a read off the caller's thread waits for a connection, and for a lock.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+type Pool = r2d2::Pool<SqliteConnectionManager>;
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(super) struct Readers {
+    pool: Pool,
+}
+
+impl Readers {
+    pub(super) fn open(options: &SqliteOptions) -> Result<Self, OpenError> {
+        let manager = SqliteConnectionManager::file(options.uri())
+            .with_flags(connect::flags())
+            .with_init(|connection| connect::reader(connection));
+        let pool = r2d2::Pool::builder()
+            .max_size(options.readers)
+            .min_idle(Some(1))
+            .test_on_check_out(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connection_timeout(WAIT_MAX)
+            .error_handler(Box::new(r2d2::NopErrorHandler))
+            .build(manager)
+            .map_err(|error| OpenError::Failed { path: options.path.clone(), source: Box::new(error) })?;
+        Ok(Self { pool })
+    }
+
+    /// A point read. `look` is told how many bytes it may copy; when they do not suffice, or the database is locked
+    /// for a moment, it is asked again off the caller's thread without a bound.
+    pub(super) async fn point<T: Send + 'static>(
+        &self,
+        env: &Env,
+        look: impl Fn(&Connection, usize) -> Result<Result<T, OverBudget>, Trouble> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if let Some(connection) = self.pool.try_get() {
+            match look(&connection, INLINE_BYTES_MAX) {
+                Ok(Ok(found)) => return Ok(found),
+                Ok(Err(OverBudget)) => {}
+                Err(trouble) if trouble.is_busy() => {}
+                Err(trouble) => return Err(trouble.not_applied()),
+            }
+        }
+        let whole = move |connection: &Connection| match look(connection, usize::MAX) {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(OverBudget)) => Err(Trouble::impossible("the length of a payload")),
+            Err(trouble) => Err(trouble),
+        };
+        self.scan(env, whole).await
+    }
+
+    /// A read that may take its time.
+    pub(super) async fn scan<T: Send + 'static>(
+        &self,
+        env: &Env,
+        look: impl FnOnce(&Connection) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let pool = self.pool.clone();
+        env.runtime().spawn_blocking(Box::new(move || {
+            // Nobody may be waiting any more.
+            drop(answer.send(blocking(&pool, look)));
+        }));
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+fn blocking<T>(pool: &Pool, look: impl FnOnce(&Connection) -> Result<T, Trouble>) -> Result<T, StoreError> {
+    let connection =
+        pool.get().map_err(|_| StoreError::Overloaded { waited: WAIT_MAX, held_by: "a read connection" })?;
+    let timeout = |span| connection.busy_timeout(span).map_err(|error| Trouble::from(error).not_applied());
+    timeout(WAIT_MAX)?;
+    let found = look(&connection);
+    timeout(Duration::ZERO)?;
+    found.map_err(Trouble::not_applied)
+}

@@ -1,0 +1,311 @@
+//! The decisions' view of the file inside one write transaction, and the changes they ask for.
+
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, params};
+
+use crate::decide::{Rows, StoredCheckpoint, Write};
+use crate::id::{CheckpointId, OperationKey, TaskId, TransitionId, WorkItemId};
+use crate::payload::Payload;
+use crate::record::{CheckpointHeader, Operation, Task, WorkItem};
+use crate::sqlite::failure::Trouble;
+use crate::sqlite::heads::Heads;
+use crate::sqlite::{map, sql};
+use crate::time::StoreTime;
+
+/// An open write transaction.
+pub(super) struct Transaction<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) heads: &'a mut Heads,
+}
+
+impl Transaction<'_> {
+    fn statement(&self, sql: &'static str) -> Result<CachedStatement<'_>, Trouble> {
+        Ok(self.connection.prepare_cached(sql)?)
+    }
+
+    fn row<T>(
+        &self,
+        sql: &'static str,
+        params: impl Params,
+        map: impl FnOnce(&rusqlite::Row<'_>) -> Result<T, Trouble>,
+    ) -> Result<Option<T>, Trouble> {
+        let mut statement = self.statement(sql)?;
+        let mut rows = statement.query(params)?;
+        rows.next()?.map(map).transpose()
+    }
+
+    fn rows<T>(
+        &self,
+        sql: &'static str,
+        params: impl Params,
+        map: impl Fn(&rusqlite::Row<'_>) -> Result<T, Trouble>,
+    ) -> Result<Vec<T>, Trouble> {
+        let mut statement = self.statement(sql)?;
+        let mut rows = statement.query(params)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(map(row)?);
+        }
+        Ok(found)
+    }
+
+    fn execute(&self, sql: &'static str, params: impl Params) -> Result<usize, Trouble> {
+        Ok(self.statement(sql)?.execute(params)?)
+    }
+
+    /// For statements whose WHERE asserts an invariant: a row that is not there means the invariant was broken.
+    fn execute_one(&self, sql: &'static str, params: impl Params, what: &str) -> Result<(), Trouble> {
+        match self.execute(sql, params)? {
+            1 => Ok(()),
+            _ => Err(Trouble::impossible(what)),
+        }
+    }
+
+    fn task_row(&mut self, id: &TaskId) -> Result<i64, Trouble> {
+        if self.heads.row(id).is_none() {
+            self.task(id)?;
+        }
+        self.heads.row(id).ok_or_else(|| Trouble::impossible(format!("the row of task {id}")))
+    }
+
+    /// Makes one decided change.
+    pub(super) fn write(&mut self, write: Write) -> Result<(), Trouble> {
+        match write {
+            Write::InsertTask(task, input) => self.insert_task(task, &input),
+            Write::MoveHead(task) => {
+                self.heads.move_to(task);
+                Ok(())
+            }
+            Write::FinishTask(task, result) => self.finish_task(task, &result),
+            Write::InsertItem(item) => self.insert_item(&item),
+            Write::UpdateItem(item) => self.update_item(&item),
+            Write::InsertCheckpoint(stored) => self.insert_checkpoint(&stored),
+            Write::RecordVerification(id, verification) => self
+                .execute(
+                    sql::checkpoint::RECORD_VERIFICATION,
+                    params![
+                        id.as_bytes(),
+                        verification.verdict.as_str(),
+                        verification.detail,
+                        verification.at.as_millis()
+                    ],
+                )
+                .map(drop),
+            Write::InsertOperation(operation) => self.insert_operation(&operation),
+            Write::UpdateOperation(operation, output) => self.update_operation(&operation, output.as_ref()),
+        }
+    }
+
+    /// Writes every head that moved. To be called once, before COMMIT.
+    pub(super) fn flush(&mut self) -> Result<(), Trouble> {
+        for (row, task) in self.heads.take_moved() {
+            self.execute_one(
+                sql::task::MOVE_HEAD,
+                params![row, task.head.0, task.head_link.as_bytes()],
+                "the head of a task, which did not grow",
+            )?;
+        }
+        Ok(())
+    }
+
+    fn insert_task(&mut self, task: Task, input: &Payload) -> Result<(), Trouble> {
+        self.execute(
+            sql::task::INSERT,
+            params![
+                task.id.as_str(),
+                task.kind.as_str(),
+                task.status.as_str(),
+                task.input.as_bytes(),
+                task.head_link.as_bytes(),
+                task.created_at.as_millis()
+            ],
+        )?;
+        let row = self.connection.last_insert_rowid();
+        self.execute(sql::task::INSERT_INPUT, params![row, input.bytes().as_ref()])?;
+        self.heads.learn(row, task);
+        Ok(())
+    }
+
+    fn finish_task(&mut self, task: Task, result: &Payload) -> Result<(), Trouble> {
+        let row = self.task_row(&task.id)?;
+        let finished_at = task.finished_at.map(crate::time::WallTime::as_millis);
+        let digest = task.result.as_ref().map(crate::digest::Digest::as_bytes);
+        self.execute_one(
+            sql::task::FINISH,
+            params![row, task.status.as_str(), digest, finished_at],
+            "the row of a task that ends",
+        )?;
+        self.execute_one(
+            sql::task::SET_RESULT,
+            params![row, result.bytes().as_ref()],
+            "the payload row of a task that ends",
+        )?;
+        self.heads.rewrite(task);
+        Ok(())
+    }
+
+    fn insert_item(&mut self, item: &WorkItem) -> Result<(), Trouble> {
+        let task = self.task_row(&item.task)?;
+        self.execute(
+            sql::item::INSERT,
+            params![
+                item.id.as_str(),
+                task,
+                item.kind.as_str(),
+                item.status.as_str(),
+                item.priority,
+                item.available_at.as_millis(),
+                item.max_attempts,
+                item.created_at.as_millis()
+            ],
+        )
+        .map(drop)
+    }
+
+    fn update_item(&self, item: &WorkItem) -> Result<(), Trouble> {
+        let lease = item.lease.as_ref();
+        self.execute_one(
+            sql::item::UPDATE,
+            params![
+                item.id.as_str(),
+                item.status.as_str(),
+                item.available_at.as_millis(),
+                item.fence.0,
+                item.attempt,
+                lease.map(|lease| lease.holder.as_str()),
+                lease.map(|lease| lease.acquired_at.as_millis()),
+                lease.map(|lease| lease.expires_at.as_millis()),
+                item.transition.as_ref().map(TransitionId::as_bytes),
+                item.settled.map(|(fence, _)| fence.0),
+                item.settled.map(|(_, settlement)| settlement.as_str()),
+            ],
+            "the fence of a work item, which did not grow",
+        )
+    }
+
+    fn insert_checkpoint(&mut self, stored: &StoredCheckpoint) -> Result<(), Trouble> {
+        let header = &stored.header;
+        let task = self.task_row(&header.task)?;
+        self.execute(
+            sql::checkpoint::INSERT,
+            params![
+                header.id.as_bytes(),
+                task,
+                header.sequence.0,
+                header.work_item.as_ref().map(WorkItemId::as_str),
+                header.kind.as_str(),
+                header.created_at.as_millis(),
+                stored.payload.salt(),
+                header.payload.as_bytes(),
+                header.evidence.as_bytes(),
+                header.parent_link.as_bytes(),
+                header.link.as_bytes(),
+                stored.evidence.bytes().as_ref(),
+                stored.payload.bytes().as_ref(),
+            ],
+        )
+        .map(drop)
+    }
+
+    fn insert_operation(&self, operation: &Operation) -> Result<(), Trouble> {
+        let lease = operation.owner.lease.as_ref();
+        self.execute(
+            sql::operation::INSERT,
+            params![
+                operation.key.as_str(),
+                operation.task.as_ref().map(TaskId::as_str),
+                operation.fingerprint.as_bytes(),
+                operation.status.as_str(),
+                operation.abandonment.as_str(),
+                operation.owner.token.as_bytes(),
+                lease.map(|lease| lease.item.as_str()),
+                lease.map(|lease| lease.fence.0),
+                operation.owner.expires_at.as_millis(),
+                operation.attempt,
+                operation.created_at.as_millis(),
+            ],
+        )
+        .map(drop)
+    }
+
+    fn update_operation(&self, operation: &Operation, output: Option<&Payload>) -> Result<(), Trouble> {
+        let lease = operation.owner.lease.as_ref();
+        self.execute_one(
+            sql::operation::UPDATE,
+            params![
+                operation.key.as_str(),
+                operation.status.as_str(),
+                operation.abandonment.as_str(),
+                operation.owner.token.as_bytes(),
+                lease.map(|lease| lease.item.as_str()),
+                lease.map(|lease| lease.fence.0),
+                operation.owner.expires_at.as_millis(),
+                operation.attempt,
+                operation.finished_at.map(crate::time::WallTime::as_millis),
+                operation.output.as_ref().map(crate::digest::Digest::as_bytes),
+                output.map(|output| output.bytes().as_ref()),
+            ],
+            "an operation that had ended",
+        )
+    }
+}
+
+impl Rows for Transaction<'_> {
+    type Error = Trouble;
+
+    fn task(&mut self, id: &TaskId) -> Result<Option<Task>, Trouble> {
+        if let Some(task) = self.heads.task(id) {
+            return Ok(Some(task.clone()));
+        }
+        let found = self.row(sql::task::BY_KEY, [id.as_str()], map::task)?;
+        Ok(found.map(|(task, row)| {
+            self.heads.learn(row, task.clone());
+            task
+        }))
+    }
+
+    fn item(&mut self, id: &WorkItemId) -> Result<Option<WorkItem>, Trouble> {
+        self.row(sql::item::BY_ID, [id.as_str()], map::item)
+    }
+
+    fn claimable(&mut self, now: StoreTime, limit: usize) -> Result<Vec<WorkItem>, Trouble> {
+        let mut found = Vec::new();
+        let mut above = i64::MAX;
+        while found.len() < limit {
+            let next = self
+                .statement(sql::item::NEXT_PRIORITY)?
+                .query_row([above], |row| row.get::<_, Option<i64>>(0))
+                .optional()?
+                .flatten();
+            let Some(priority) = next else { break };
+            let rest = i64::try_from(limit - found.len()).unwrap_or(i64::MAX);
+            found.extend(self.rows(
+                sql::item::CLAIMABLE,
+                params![priority, now.as_millis(), rest],
+                map::item,
+            )?);
+            above = priority;
+        }
+        Ok(found)
+    }
+
+    fn expired(&mut self, now: StoreTime, limit: usize) -> Result<Vec<WorkItem>, Trouble> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.rows(sql::item::EXPIRED, params![now.as_millis(), limit], map::item)
+    }
+
+    fn moved_by(&mut self, transition: TransitionId) -> Result<Vec<WorkItem>, Trouble> {
+        self.rows(sql::item::MOVED_BY, [transition.as_bytes()], map::item)
+    }
+
+    fn checkpoint(&mut self, id: CheckpointId) -> Result<Option<CheckpointHeader>, Trouble> {
+        // Nearly every id asked for is new: the short look spares the wide one.
+        if self.row(sql::checkpoint::EXISTS, [id.as_bytes()], |_| Ok(()))?.is_none() {
+            return Ok(None);
+        }
+        self.row(sql::checkpoint::HEADER, [id.as_bytes()], map::header)
+    }
+
+    fn operation(&mut self, key: &OperationKey) -> Result<Option<Operation>, Trouble> {
+        self.row(sql::operation::BY_KEY, [key.as_str()], map::operation)
+    }
+}

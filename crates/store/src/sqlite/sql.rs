@@ -1,0 +1,200 @@
+//! Every statement of the SQLite backend, by concern.
+
+/// Marks a file as ours: "Stdf" in ASCII.
+pub(super) const APPLICATION_ID: i32 = 0x5374_6466;
+
+/// The migrations in order; the position is the schema version less one. Immutable once released.
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_tasks_and_work.sql"),
+    include_str!("migrations/0002_checkpoints.sql"),
+    include_str!("migrations/0003_operations.sql"),
+];
+
+pub(super) mod connection {
+    pub(in super::super) const BUSY_TIMEOUT_OPENING_MS: u64 = 5_000;
+    pub(in super::super) const APPLICATION_ID: &str = "PRAGMA application_id";
+    pub(in super::super) const USER_VERSION: &str = "PRAGMA user_version";
+    pub(in super::super) const TABLE_COUNT: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table'";
+    pub(in super::super) const PAGE_SIZE: &str = "PRAGMA page_size = 4096";
+    pub(in super::super) const JOURNAL_MODE: &str = "PRAGMA journal_mode = WAL";
+    /// For every connection. No memory map: an I/O error under one is a signal, not an error code.
+    pub(in super::super) const EVERY: &str = "PRAGMA trusted_schema = OFF; PRAGMA mmap_size = 0; \
+         PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;";
+    /// For the writer: it chooses itself when the log is folded into the file.
+    pub(in super::super) const WRITER: &str = "PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -32000;";
+    pub(in super::super) const READER: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -4000;";
+    pub(in super::super) const DATA_VERSION: &str = "PRAGMA data_version";
+}
+
+pub(super) mod transaction {
+    pub(in super::super) const FULL: &str = "PRAGMA synchronous = FULL";
+    pub(in super::super) const NORMAL: &str = "PRAGMA synchronous = NORMAL";
+    pub(in super::super) const BEGIN: &str = "BEGIN IMMEDIATE";
+    pub(in super::super) const COMMIT: &str = "COMMIT";
+    pub(in super::super) const ROLLBACK: &str = "ROLLBACK";
+    pub(in super::super) const MARKER: &str = "UPDATE store_meta SET marker = marker + 1 WHERE id = 1";
+    pub(in super::super) const WAL_CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+}
+
+pub(super) mod clock {
+    pub(in super::super) const READ: &str =
+        "SELECT boot_id, anchor_ms, ceiling_ms FROM store_meta WHERE id = 1";
+    pub(in super::super) const WRITE: &str =
+        "INSERT INTO store_meta (id, boot_id, anchor_ms, ceiling_ms) VALUES (1, ?1, ?2, ?3)
+         ON CONFLICT (id) DO UPDATE SET boot_id = ?1, anchor_ms = ?2, ceiling_ms = max(ceiling_ms, ?3)";
+    pub(in super::super) const RAISE: &str =
+        "UPDATE store_meta SET ceiling_ms = max(ceiling_ms, ?1) WHERE id = 1";
+    pub(in super::super) const NEWEST_LEASE: &str =
+        "SELECT max(lease_expires_at_ms) FROM work_items WHERE status = 'in_progress'";
+}
+
+pub(super) mod task {
+    pub(in super::super) const BY_KEY: &str =
+        "SELECT task_key, task_type, status, input_digest, result_digest, last_sequence, head_link, pruned_through,
+                created_at_ms, finished_at_ms, task_id
+         FROM tasks WHERE task_key = ?1";
+    pub(in super::super) const RECORD: &str =
+        "SELECT task_key, task_type, status, input_digest, result_digest, last_sequence, head_link, pruned_through,
+                created_at_ms, finished_at_ms, task_id, length(input) + ifnull(length(result), 0),
+                CASE WHEN length(input) + ifnull(length(result), 0) <= ?2 THEN input END,
+                CASE WHEN length(input) + ifnull(length(result), 0) <= ?2 THEN result END
+         FROM tasks JOIN task_payloads USING (task_id) WHERE task_key = ?1";
+    pub(in super::super) const INSERT: &str =
+        "INSERT INTO tasks (task_key, task_type, status, input_digest, head_link, created_at_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    pub(in super::super) const INSERT_INPUT: &str =
+        "INSERT INTO task_payloads (task_id, input) VALUES (?1, ?2)";
+    /// Asserts beside its work that a task's numbers only grow.
+    pub(in super::super) const MOVE_HEAD: &str =
+        "UPDATE tasks SET last_sequence = ?2, head_link = ?3 WHERE task_id = ?1 AND last_sequence < ?2";
+    pub(in super::super) const FINISH: &str =
+        "UPDATE tasks SET status = ?2, result_digest = ?3, finished_at_ms = ?4 WHERE task_id = ?1";
+    pub(in super::super) const SET_RESULT: &str = "UPDATE task_payloads SET result = ?2 WHERE task_id = ?1";
+}
+
+macro_rules! full_columns {
+    () => {
+        "SELECT c.checkpoint_id, t.task_key, c.sequence_number, c.checkpoint_type, c.work_item_id, c.parent_link, c.link,
+                c.payload_digest, c.evidence_digest, c.created_at_ms, c.salt, length(c.payload) + length(c.evidence),
+                CASE WHEN length(c.payload) + length(c.evidence) <= ?2 THEN c.payload END,
+                CASE WHEN length(c.payload) + length(c.evidence) <= ?2 THEN c.evidence END,
+                v.verdict, v.detail, v.verified_at_ms
+         FROM tasks t JOIN checkpoints c ON c.task_id = t.task_id
+         LEFT JOIN checkpoint_verifications v ON v.checkpoint_id = c.checkpoint_id "
+    };
+}
+
+macro_rules! operation_columns {
+    () => {
+        operation_columns!("")
+    };
+    ($more:literal) => {
+        concat!(
+            "SELECT o.idempotency_key, t.task_key, o.fingerprint, o.status, o.abandonment, o.token, o.lease_work_item_id,
+                    o.lease_fence, o.owner_expires_at_ms, o.attempt, o.created_at_ms, o.finished_at_ms, o.output_digest",
+            $more,
+            " FROM idempotency_keys o LEFT JOIN tasks t ON t.task_id = o.task_id "
+        )
+    };
+}
+
+/// The columns of a work item, in the order that `map::item` reads.
+macro_rules! item_columns {
+    () => {
+        "SELECT w.work_item_id, t.task_key, w.work_type, w.status, w.priority, w.available_at_ms, w.fence, w.attempt,
+                w.max_attempts, w.lease_holder, w.lease_acquired_at_ms, w.lease_expires_at_ms, w.transition_id,
+                w.settled_fence, w.settlement, w.created_at_ms
+         FROM work_items w CROSS JOIN tasks t ON t.task_id = w.task_id "
+    };
+}
+
+pub(super) mod item {
+    pub(in super::super) const BY_ID: &str = concat!(item_columns!(), "WHERE w.work_item_id = ?1");
+    pub(in super::super) const MOVED_BY: &str = concat!(item_columns!(), "WHERE w.transition_id = ?1");
+    /// The next lower priority at which anything is pending: levels are walked so that items which wait for their
+    /// time at one priority are not read through on the way to the next.
+    pub(in super::super) const NEXT_PRIORITY: &str =
+        "SELECT max(priority) FROM work_items WHERE status = 'pending' AND priority < ?1";
+    pub(in super::super) const CLAIMABLE: &str = concat!(
+        item_columns!(),
+        "WHERE w.status = 'pending' AND w.priority = ?1 AND w.available_at_ms <= ?2
+         ORDER BY w.available_at_ms, w.work_item_id LIMIT ?3"
+    );
+    /// By the text column, as the operators' queries are, so that one index serves both.
+    pub(in super::super) const EXPIRED: &str = concat!(
+        item_columns!(),
+        "WHERE w.status = 'in_progress'
+           AND w.lease_expires_at <= strftime('%Y-%m-%d %H:%M:%f', ?1 / 1000.0, 'unixepoch')
+         ORDER BY w.lease_expires_at, w.work_item_id LIMIT ?2"
+    );
+    pub(in super::super) const INSERT: &str =
+        "INSERT INTO work_items (work_item_id, task_id, work_type, status, priority, available_at_ms, max_attempts,
+                                 created_at_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    /// Asserts beside its work that a fence only grows.
+    pub(in super::super) const UPDATE: &str =
+        "UPDATE work_items
+         SET status = ?2, available_at_ms = ?3, fence = ?4, attempt = ?5, lease_holder = ?6, lease_acquired_at_ms = ?7,
+             lease_expires_at_ms = ?8, transition_id = ?9, settled_fence = ?10, settlement = ?11
+         WHERE work_item_id = ?1 AND fence <= ?4";
+}
+
+pub(super) mod checkpoint {
+    pub(in super::super) const HEADER: &str =
+        "SELECT c.checkpoint_id, t.task_key, c.sequence_number, c.checkpoint_type, c.work_item_id, c.parent_link, c.link,
+                c.payload_digest, c.evidence_digest, c.created_at_ms
+         FROM checkpoints c CROSS JOIN tasks t ON t.task_id = c.task_id WHERE c.checkpoint_id = ?1";
+    pub(in super::super) const EXISTS: &str = "SELECT 1 FROM checkpoints WHERE checkpoint_id = ?1";
+    pub(in super::super) const INSERT: &str =
+        "INSERT INTO checkpoints (checkpoint_id, task_id, sequence_number, work_item_id, checkpoint_type, created_at_ms,
+                                  salt, payload_digest, evidence_digest, parent_link, link, evidence, payload)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    pub(in super::super) const RECORD_VERIFICATION: &str =
+        "INSERT INTO checkpoint_verifications (checkpoint_id, verdict, detail, verified_at_ms) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (checkpoint_id) DO UPDATE SET verdict = ?2, detail = ?3, verified_at_ms = ?4";
+    /// The parameter after the last named one bounds the bytes that are read at once.
+    pub(in super::super) const FULL: &str = concat!(full_columns!(), "WHERE c.checkpoint_id = ?1");
+    pub(in super::super) const NEWEST_FIRST: &str = concat!(
+        full_columns!(),
+        "WHERE t.task_key = ?1 AND c.sequence_number < ?3 ORDER BY c.sequence_number DESC LIMIT ?4"
+    );
+    pub(in super::super) const OLDEST_FIRST: &str = concat!(
+        full_columns!(),
+        "WHERE t.task_key = ?1 AND c.sequence_number > ?3 ORDER BY c.sequence_number LIMIT ?4"
+    );
+}
+
+pub(super) mod operation {
+    pub(in super::super) const BY_KEY: &str = concat!(operation_columns!(), "WHERE o.idempotency_key = ?1");
+    pub(in super::super) const RECORD: &str = concat!(
+        operation_columns!(
+            ", ifnull(length(o.output), 0), CASE WHEN length(o.output) <= ?2 THEN o.output END"
+        ),
+        "WHERE o.idempotency_key = ?1"
+    );
+    pub(in super::super) const PAGE: &str = concat!(
+        operation_columns!(),
+        "WHERE o.task_id = (SELECT task_id FROM tasks WHERE task_key = ?1) AND o.idempotency_key > ?2
+           AND (?3 IS NULL OR o.status = ?3) ORDER BY o.idempotency_key LIMIT ?4"
+    );
+    pub(in super::super) const INSERT: &str =
+        "INSERT INTO idempotency_keys (idempotency_key, task_id, fingerprint, status, abandonment, token,
+                                       lease_work_item_id, lease_fence, owner_expires_at_ms, attempt, created_at_ms)
+         VALUES (?1, (SELECT task_id FROM tasks WHERE task_key = ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    /// Asserts beside its work that a finished outcome never changes.
+    pub(in super::super) const UPDATE: &str = "UPDATE idempotency_keys
+         SET status = ?2, abandonment = ?3, token = ?4, lease_work_item_id = ?5, lease_fence = ?6,
+             owner_expires_at_ms = ?7, attempt = ?8, finished_at_ms = ?9, output_digest = ?10, output = ?11
+         WHERE idempotency_key = ?1 AND status IN ('pending', 'in_doubt')";
+}
+
+pub(super) mod health {
+    pub(in super::super) const WORK_ITEMS: &str = "SELECT status, count(*) FROM work_items GROUP BY status";
+    pub(in super::super) const TASKS: &str = "SELECT status, count(*) FROM tasks GROUP BY status";
+    pub(in super::super) const OPERATIONS: &str =
+        "SELECT status, count(*) FROM idempotency_keys GROUP BY status";
+    pub(in super::super) const CHECKPOINTS: &str = "SELECT count(*) FROM checkpoints";
+    pub(in super::super) const EXPIRED: &str = "SELECT count(*) FROM work_items
+         WHERE status = 'in_progress'
+           AND lease_expires_at <= strftime('%Y-%m-%d %H:%M:%f', ?1 / 1000.0, 'unixepoch')";
+}

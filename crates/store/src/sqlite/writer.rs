@@ -1,0 +1,209 @@
+//! Group commit: one thread owns the write connection; whatever arrived while the last commit was in flight goes into
+//! the next one, without any artificial delay, and everybody is answered after COMMIT has returned.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::batch::Batch;
+use crate::env::{Env, Failpoint};
+use crate::error::StoreError;
+use crate::outcome::Committed;
+use crate::sqlite::core::{Answer, SqliteCore};
+use crate::sqlite::watch::Watch;
+use crate::sync::queue::{Receiver, Sender, bounded};
+use crate::sync::{OwnedSemaphorePermit, Semaphore, oneshot, spawn_thread, within};
+
+/// Batches in the queue at most.
+const QUEUE_BATCHES_MAX: usize = 4_096;
+/// Room in the queue, in units of 1 KiB of payload.
+const QUEUE_UNITS: usize = 65_536;
+/// Units that the smallest batch takes, so that the queue's length is bounded too.
+const UNITS_MIN: usize = QUEUE_UNITS / QUEUE_BATCHES_MAX;
+/// Batches in one group at most.
+const GROUP_BATCHES_MAX: usize = 1_024;
+/// Payload bytes in one group at most; a single batch may be larger.
+const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// A batch on its way to the writer.
+struct Request {
+    batch: Batch,
+    answer: oneshot::Sender<Answer>,
+    submitted: Duration,
+    /// Held until the batch is answered.
+    _room: OwnedSemaphorePermit,
+}
+
+impl Request {
+    fn waited(&self, env: &Env) -> Duration {
+        env.clock().monotonic().saturating_sub(self.submitted)
+    }
+
+    fn reply(self, answer: Answer) {
+        // The caller may have dropped its future: the write stands, only its answer is lost.
+        drop(self.answer.send(answer));
+    }
+}
+
+/// The sending end of the writer's queue. The thread ends when it is dropped and the queue is empty.
+#[derive(Debug)]
+pub(super) struct Writer {
+    queue: Sender<Request>,
+    room: Arc<Semaphore>,
+    log_pages: Arc<AtomicU32>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start(core: SqliteCore, env: Env, watch: Arc<Watch>) -> std::io::Result<Self> {
+        let (queue, requests) = bounded(QUEUE_BATCHES_MAX);
+        let log_pages = Arc::new(AtomicU32::new(0));
+        let (end, ended) = oneshot::channel();
+        let mut thread = Thread {
+            core,
+            env,
+            watch,
+            requests,
+            pending: VecDeque::new(),
+            log_pages: Arc::clone(&log_pages),
+        };
+        spawn_thread("steadfast-writer", move || {
+            thread.run();
+            drop(thread);
+            drop(end);
+        })?;
+        Ok(Self { queue, room: Arc::new(Semaphore::new(QUEUE_UNITS)), log_pages, ended })
+    }
+
+    /// Sends a batch through the queue and waits for its answer.
+    pub(super) async fn commit(&self, env: &Env, batch: Batch) -> Answer {
+        let submitted = env.clock().monotonic();
+        let units = UNITS_MIN.max(batch.payload_bytes().div_ceil(1_024));
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        let room = match Arc::clone(&self.room).try_acquire_many_owned(units) {
+            Ok(room) => room,
+            Err(_) => match within(env, batch.wait(), Arc::clone(&self.room).acquire_many_owned(units)).await
+            {
+                Some(Ok(room)) => room,
+                Some(Err(_)) => return Err(StoreError::Closed),
+                None => {
+                    return Err(StoreError::Overloaded {
+                        waited: batch.wait(),
+                        held_by: "the writer's full queue",
+                    });
+                }
+            },
+        };
+        let (answer, answered) = oneshot::channel();
+        let request = Request { batch, answer, submitted, _room: room };
+        if self.queue.try_send(request).is_err() {
+            return Err(StoreError::Closed);
+        }
+        answered.await.unwrap_or_else(|_| {
+            let source = "the writer ended before it answered".into();
+            Err(StoreError::Unknown { source })
+        })
+    }
+
+    /// Pages in the write-ahead log.
+    pub(super) fn log_pages(&self) -> u32 {
+        self.log_pages.load(Ordering::Relaxed)
+    }
+
+    /// Lets the thread finish what is queued, and waits until it has closed its connection.
+    pub(super) async fn close(self) {
+        drop(self.queue);
+        // An error is what the end looks like.
+        drop(self.ended.await);
+    }
+}
+
+struct Thread {
+    core: SqliteCore,
+    env: Env,
+    watch: Arc<Watch>,
+    requests: Receiver<Request>,
+    pending: VecDeque<Request>,
+    log_pages: Arc<AtomicU32>,
+}
+
+impl Thread {
+    fn run(&mut self) {
+        loop {
+            if self.pending.is_empty() {
+                match self.requests.recv() {
+                    Ok(request) => self.pending.push_back(request),
+                    Err(_) => return,
+                }
+            }
+            let length = self.gather();
+            if length > 0 {
+                self.commit(length);
+                self.core.fold_log_if_due();
+            }
+        }
+    }
+
+    /// Fills the next group from the queue, turns away those who waited too long, and says how many fit.
+    fn gather(&mut self) -> usize {
+        while self.pending.len() < GROUP_BATCHES_MAX {
+            match self.requests.try_recv() {
+                Ok(request) => self.pending.push_back(request),
+                Err(_) => break,
+            }
+        }
+        for request in std::mem::take(&mut self.pending) {
+            let waited = request.waited(&self.env);
+            // A wait of nothing still means one try.
+            if waited > request.batch.wait() && !request.batch.wait().is_zero() {
+                request.reply(Err(StoreError::Overloaded { waited, held_by: "the batches before it" }));
+            } else {
+                self.pending.push_back(request);
+            }
+        }
+        let mut bytes = 0;
+        let fitting = self.pending.iter().take_while(|request| {
+            bytes += request.batch.payload_bytes();
+            bytes <= GROUP_BYTES_MAX
+        });
+        fitting.count().max(usize::from(!self.pending.is_empty()))
+    }
+
+    fn commit(&mut self, length: usize) {
+        let group = self.pending.make_contiguous();
+        let batches: Vec<&Batch> = group[..length].iter().map(|request| &request.batch).collect();
+        let left = |request: &Request| request.batch.wait().saturating_sub(request.waited(&self.env));
+        let wait = group[..length].iter().map(left).min().unwrap_or_default();
+        let answers = self.core.apply_some(&batches, wait);
+        self.log_pages.store(self.core.log_pages(), Ordering::Relaxed);
+        if answers.iter().any(has_changed_something) {
+            self.watch.bump();
+        }
+        let mut again = Vec::new();
+        for answer in answers {
+            let Some(request) = self.pending.pop_front() else { break };
+            match answer {
+                // The lock was waited for as long as the least patient of the group would.
+                Err(StoreError::Overloaded { .. }) if request.waited(&self.env) < request.batch.wait() => {
+                    again.push(request);
+                }
+                answer => request.reply(answer),
+            }
+        }
+        for request in again.into_iter().rev() {
+            self.pending.push_front(request);
+        }
+        self.env.reach(Failpoint::ANSWER_AFTER);
+    }
+}
+
+/// An unknown answer may have changed something.
+fn has_changed_something(answer: &Answer) -> bool {
+    match answer {
+        Ok(Committed::Applied(applied)) => !applied.is_replayed(),
+        Ok(Committed::Rejected(_)) => false,
+        Err(error) => error.may_have_been_applied(),
+    }
+}
