@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use crate::command::{BeginOperation, Claim, Command, Enqueue, SweepExpired, TypedCommand};
 use crate::error::StoreError;
-use crate::limits::{
-    ATTEMPTS_MAX, BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, COMMIT_WAIT_DEFAULT, PAGE_ROWS_MAX,
-};
+use crate::limits::{ATTEMPTS_MAX, BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, COMMIT_WAIT_DEFAULT, PAGE_ROWS_MAX};
 use crate::record::Guard;
 
 /// What an acknowledged batch survives.
@@ -155,7 +153,9 @@ impl Batch {
             Command::Claim(Claim { limit, .. }) => check_page("claim, in items", *limit),
             Command::SweepExpired(SweepExpired { limit, .. }) => check_page("sweep page, in items", *limit),
             Command::Enqueue(Enqueue { max_attempts, .. }) => match *max_attempts {
-                0 => Err(StoreError::Invalid { what: "max_attempts of 0: an item needs at least one attempt" }),
+                0 => {
+                    Err(StoreError::Invalid { what: "max_attempts of 0: an item needs at least one attempt" })
+                }
                 attempts if attempts > ATTEMPTS_MAX => Err(StoreError::TooLarge {
                     what: "max_attempts",
                     actual: attempts as usize,
@@ -166,7 +166,9 @@ impl Batch {
             Command::BeginOperation(BeginOperation { lease: Some(lease), .. })
                 if entry.guard.as_ref().is_some_and(|guard| guard != lease) =>
             {
-                Err(StoreError::Invalid { what: "operation whose lease differs from its guard: give both the same" })
+                Err(StoreError::Invalid {
+                    what: "operation whose lease differs from its guard: give both the same",
+                })
             }
             _ => Ok(()),
         })

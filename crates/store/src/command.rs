@@ -2,10 +2,12 @@
 //! recognised when it is submitted again.
 
 use crate::digest::Digest;
-use crate::id::{CheckpointId, HolderId, Label, OperationKey, OperationToken, TaskId, TransitionId, WorkItemId};
+use crate::id::{
+    CheckpointId, HolderId, Label, OperationKey, OperationToken, TaskId, TransitionId, WorkItemId,
+};
 use crate::outcome::{
-    Appended, Claimed, Enqueued, OperationBegun, OperationFinished, Outcome, Renewed, Settled, Swept, TaskCreated,
-    TaskFinished, VerificationRecorded,
+    Appended, Claimed, Enqueued, OperationBegun, OperationFinished, Outcome, Renewed, Settled, Swept,
+    TaskCreated, TaskFinished, VerificationRecorded,
 };
 use crate::payload::{Payload, SealedPayload};
 use crate::record::{Abandonment, Guard, SequenceNumber, Verdict};

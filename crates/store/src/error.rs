@@ -32,7 +32,9 @@ pub enum StoreError {
     #[error("the disk is full, nothing was applied: free some space, then submit again")]
     DiskFull,
     /// No room, or no write lock, within the batch's wait. Surely not applied.
-    #[error("the store was busy for {waited:?}, nothing was applied: submit again later, or with a longer wait ({held_by})")]
+    #[error(
+        "the store was busy for {waited:?}, nothing was applied: submit again later, or with a longer wait ({held_by})"
+    )]
     Overloaded {
         /// How long the batch waited.
         waited: Duration,
@@ -124,7 +126,9 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The file is a database of something else.
-    #[error("{path:?} belongs to another application (application_id {application_id}, {tables} tables): name another file, this one was left untouched")]
+    #[error(
+        "{path:?} belongs to another application (application_id {application_id}, {tables} tables): name another file, this one was left untouched"
+    )]
     ForeignDatabase {
         /// The file.
         path: PathBuf,
@@ -134,7 +138,9 @@ pub enum OpenError {
         tables: u32,
     },
     /// A newer Steadfast has written the file.
-    #[error("{path:?} has schema version {found}, this program knows {supported}: upgrade it, an older one must not write here")]
+    #[error(
+        "{path:?} has schema version {found}, this program knows {supported}: upgrade it, an older one must not write here"
+    )]
     SchemaTooNew {
         /// The file.
         path: PathBuf,

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 
 use crate::batch::{Batch, Durability};
 use crate::command::{
-    AppendCheckpoint, BeginOperation, Claim, CreateTask, Enqueue, FinishOperation, FinishTask, RecordVerification,
-    Renew, SettleItem, SweepExpired, TypedCommand,
+    AppendCheckpoint, BeginOperation, Claim, CreateTask, Enqueue, FinishOperation, FinishTask,
+    RecordVerification, Renew, SettleItem, SweepExpired, TypedCommand,
 };
 use crate::error::StoreError;
 use crate::outcome::{

@@ -18,7 +18,9 @@ pub enum InvalidId {
         what: &'static str,
     },
     /// The text is longer than the store keeps.
-    #[error("a {what} of {actual} bytes is over the limit of {limit}: shorten it, or use its digest as the id")]
+    #[error(
+        "a {what} of {actual} bytes is over the limit of {limit}: shorten it, or use its digest as the id"
+    )]
     TooLong {
         /// Which kind of id.
         what: &'static str,

@@ -167,7 +167,9 @@ pub enum Reason {
         item: WorkItemId,
     },
     /// Somebody else has claimed or reclaimed the item since.
-    #[error("fence {shown} of {item} is stale, the current one is {current}: stop working on it, somebody else may hold it")]
+    #[error(
+        "fence {shown} of {item} is stale, the current one is {current}: stop working on it, somebody else may hold it"
+    )]
     StaleFence {
         /// The item.
         item: WorkItemId,
@@ -209,7 +211,9 @@ pub enum Reason {
         checkpoint: CheckpointId,
     },
     /// The key was used with another fingerprint.
-    #[error("this key belongs to an operation with fingerprint {stored}: the same key must mean the same call")]
+    #[error(
+        "this key belongs to an operation with fingerprint {stored}: the same key must mean the same call"
+    )]
     FingerprintConflict {
         /// The fingerprint stored.
         stored: Digest,

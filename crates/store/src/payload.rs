@@ -67,7 +67,11 @@ impl Payload {
     /// [`DamagedPayload`] when they do not.
     pub fn open(bytes: Bytes, stored: Digest) -> Result<Self, DamagedPayload> {
         let digest = Digest::of(&bytes);
-        if digest == stored { Ok(Self { bytes, digest }) } else { Err(DamagedPayload { stored, found: digest }) }
+        if digest == stored {
+            Ok(Self { bytes, digest })
+        } else {
+            Err(DamagedPayload { stored, found: digest })
+        }
     }
 }
 
@@ -131,7 +135,9 @@ impl SealedPayload {
 
 /// Stored bytes that do not match the digest stored beside them. They are never handed out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the stored bytes have digest {found}, but {stored} was recorded: restore them from a backup or go on from an earlier checkpoint")]
+#[error(
+    "the stored bytes have digest {found}, but {stored} was recorded: restore them from a backup or go on from an earlier checkpoint"
+)]
 pub struct DamagedPayload {
     /// The digest recorded when the payload was written.
     pub stored: Digest,

@@ -4,7 +4,9 @@
 use std::fmt;
 
 use crate::digest::Digest;
-use crate::id::{CheckpointId, HolderId, Label, OperationKey, OperationToken, TaskId, TransitionId, WorkItemId};
+use crate::id::{
+    CheckpointId, HolderId, Label, OperationKey, OperationToken, TaskId, TransitionId, WorkItemId,
+};
 use crate::payload::{DamagedPayload, Payload, SealedPayload};
 use crate::time::{StoreTime, WallTime};
 

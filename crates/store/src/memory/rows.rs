@@ -119,7 +119,8 @@ impl Tables {
         let place = |sequence| (task.clone(), SequenceNumber(sequence));
         match page {
             CheckpointPage::NewestFirst { before, limit } => {
-                let end = before.map_or(Bound::Included(place(u64::MAX)), |before| Bound::Excluded(place(before.0)));
+                let end = before
+                    .map_or(Bound::Included(place(u64::MAX)), |before| Bound::Excluded(place(before.0)));
                 let range = self.sequence.range((Bound::Included(place(0)), end));
                 self.page(range.rev().map(|(_, id)| *id), limit)
             }
@@ -167,7 +168,8 @@ impl Tables {
             store_time: now.store,
             wall_time: now.wall,
             work_items: counted(self.items.values().map(|item| item.status)),
-            expired_leases: self.leased.iter().take_while(|(deadline, _)| *deadline <= now.store).count() as u64,
+            expired_leases: self.leased.iter().take_while(|(deadline, _)| *deadline <= now.store).count()
+                as u64,
             tasks: counted(self.tasks.values().map(|record| record.task.status)),
             operations: counted(self.operations.values().map(|record| record.operation.status)),
             checkpoints: self.checkpoints.len() as u64,

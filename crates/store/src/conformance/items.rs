@@ -1,0 +1,148 @@
+//! Cases about work items in the queue: enqueued once, claimed in order, when their time has come.
+
+use crate::command::{Claim, Enqueue};
+use crate::conformance::commands::{TERM, claim, create, delay, enqueue, ms, named, one, term, transition};
+use crate::conformance::failure::{Outcome, check, check_eq};
+use crate::conformance::world::World;
+use crate::outcome::Reason;
+use crate::record::{Fence, LeaseRecord, Status, WorkItem};
+
+/// The names of the items that a claim takes, in the order of its answer.
+async fn claimed(world: &mut World<'_>, number: u64, limit: u32) -> Outcome<Vec<String>> {
+    let claimed = world.apply(claim(number, limit)).await?;
+    Ok(claimed.items.iter().map(|item| item.id.to_string()).collect())
+}
+
+pub(super) async fn an_enqueued_item_is_read_back_whole(mut world: World<'_>) -> Outcome {
+    world.apply(create("t")).await?;
+    let command = Enqueue { priority: -7, delay: delay(ms(1_500)), max_attempts: 9, ..enqueue("a", "t") };
+    world.apply(command).await?;
+    let now = world.store().health().await?;
+    let expected = WorkItem {
+        id: named("a"),
+        task: named("t"),
+        kind: named("step"),
+        status: Status::Pending,
+        priority: -7,
+        available_at: now.store_time.plus(ms(1_500)),
+        fence: Fence(0),
+        attempt: 0,
+        max_attempts: 9,
+        lease: None,
+        transition: None,
+        settled: None,
+        created_at: now.wall_time,
+    };
+    check_eq!(world.item("a").await?, expected, "the item as enqueued");
+    check_eq!(world.store().work_item(&named("other")).await?, None, "an item that was never enqueued");
+    Ok(())
+}
+
+pub(super) async fn an_item_id_means_one_task_kind_priority_and_number_of_attempts(mut world: World<'_>) -> Outcome {
+    world.queue("t", &["a"]).await?;
+    world.apply(create("u")).await?;
+    let exists = Reason::WorkItemExists { item: named("a") };
+    let others = [
+        Enqueue { task: named("u"), ..enqueue("a", "t") },
+        Enqueue { kind: named("other"), ..enqueue("a", "t") },
+        Enqueue { priority: 1, ..enqueue("a", "t") },
+        Enqueue { max_attempts: 4, ..enqueue("a", "t") },
+    ];
+    for other in others {
+        check_eq!(world.reason(other.clone()).await?, exists, "enqueueing a as {other:?}");
+    }
+    world.replayed(&one(enqueue("a", "t"))).await?;
+    world.replayed(&one(Enqueue { delay: delay(ms(5)), ..enqueue("a", "t") })).await?;
+    world.claim_one(1).await?;
+    world.replayed(&one(enqueue("a", "t"))).await?;
+    Ok(())
+}
+
+pub(super) async fn items_are_claimed_by_priority_then_time_then_id(mut world: World<'_>) -> Outcome {
+    world.apply(create("t")).await?;
+    // Enqueued in an order that none of the three would give.
+    let queue = [
+        ("é", 0, 0),
+        ("b", 0, 0),
+        ("lowest", i32::MIN, 0),
+        ("later", 0, 20),
+        ("B", 0, 0),
+        ("below", -1, 0),
+        ("sooner", 0, 10),
+        ("highest", i32::MAX, 30),
+        ("a", 0, 0),
+        ("a2", 0, 0),
+        ("above", 1, 40),
+        ("\u{10000}", 0, 0),
+        ("\u{ffff}", 0, 0),
+    ];
+    for (item, priority, wait) in queue {
+        world.apply(Enqueue { priority, delay: delay(ms(wait)), ..enqueue(item, "t") }).await?;
+    }
+    world.advance(ms(100));
+    let order = ["highest", "above", "B", "a", "a2", "b", "é", "\u{ffff}", "\u{10000}", "sooner", "later", "below", "lowest"];
+    check_eq!(claimed(&mut world, 1, 5).await?, order[..5], "the first five (ids go by their bytes)");
+    check_eq!(claimed(&mut world, 2, 100).await?, order[5..], "the others");
+    Ok(())
+}
+
+pub(super) async fn a_delayed_item_is_claimed_when_its_time_has_come_and_not_before(mut world: World<'_>) -> Outcome {
+    world.apply(create("t")).await?;
+    world.apply(Enqueue { delay: delay(ms(1_000)), priority: 9, ..enqueue("later", "t") }).await?;
+    world.apply(enqueue("now", "t")).await?;
+    check_eq!(claimed(&mut world, 1, 10).await?, ["now"], "what is available at first");
+    world.advance(ms(999));
+    check_eq!(claimed(&mut world, 2, 10).await?, [""; 0], "a millisecond before the delay is over");
+    world.advance(ms(1));
+    check_eq!(claimed(&mut world, 3, 10).await?, ["later"], "when the delay is over");
+    Ok(())
+}
+
+pub(super) async fn a_claim_takes_no_more_than_its_limit(mut world: World<'_>) -> Outcome {
+    world.queue("t", &["a", "b", "c", "d", "e"]).await?;
+    check_eq!(claimed(&mut world, 1, 2).await?, ["a", "b"], "a claim of two");
+    check_eq!(claimed(&mut world, 2, 1).await?, ["c"], "a claim of one");
+    check_eq!(claimed(&mut world, 3, 1_000).await?, ["d", "e"], "a claim of more than there are");
+    Ok(())
+}
+
+pub(super) async fn a_claim_that_takes_nothing_is_applied_and_leaves_no_trace(mut world: World<'_>) -> Outcome {
+    world.apply(create("t")).await?;
+    let before = world.look().await?;
+    check_eq!(claimed(&mut world, 1, 5).await?, [""; 0], "a claim from an empty queue");
+    before.check_same(&world.look().await?, "a claim that took nothing changed the store")?;
+    world.apply(enqueue("a", "t")).await?;
+    check_eq!(claimed(&mut world, 1, 5).await?, ["a"], "the same claim, once there is an item");
+    Ok(())
+}
+
+pub(super) async fn a_claimed_item_shows_its_lease_and_counts_the_attempt(mut world: World<'_>) -> Outcome {
+    world.queue("t", &["a"]).await?;
+    world.advance(ms(250));
+    let before = world.item("a").await?;
+    let now = world.store().health().await?.store_time;
+    let command = Claim { claim: transition(7), holder: named("someone"), term: term(ms(1_234)), limit: 1 };
+    let claimed = world.apply(command).await?;
+    let expected = WorkItem {
+        status: Status::InProgress,
+        fence: Fence(1),
+        attempt: 1,
+        lease: Some(LeaseRecord { holder: named("someone"), acquired_at: now, expires_at: now.plus(ms(1_234)) }),
+        transition: Some(transition(7)),
+        ..before
+    };
+    check_eq!(claimed.items, [expected.clone()], "the item as the claim answers it");
+    check_eq!(world.item("a").await?, expected, "the item as it is read");
+    Ok(())
+}
+
+pub(super) async fn a_claimed_item_is_not_claimed_again(mut world: World<'_>) -> Outcome {
+    world.queue("t", &["a"]).await?;
+    check_eq!(claimed(&mut world, 1, 1).await?, ["a"], "the first claim");
+    check_eq!(claimed(&mut world, 2, 1).await?, [""; 0], "the second claim");
+    // Past its term it is still held: only a sweep takes it away.
+    world.advance(TERM * 2);
+    check_eq!(claimed(&mut world, 3, 1).await?, [""; 0], "a claim after the term, before any sweep");
+    check!(world.item("a").await?.fence == Fence(1), "a claim that took nothing moved the fence");
+    Ok(())
+}
