@@ -127,9 +127,10 @@ fn recall<R: Rows>(rows: &mut R, batch: &Batch, now: Now) -> Result<Verdict, R::
             Command::Claim(claim) => recall_claim(rows, claim.claim)?,
             Command::SweepExpired(sweep) => recall_sweep(rows, sweep.sweep)?,
             command => match decide_one(&mut Overlay::new(rows), command, now)? {
-                Step::Replayed(outcome) => Some(outcome),
                 // A verdict recorded again says what it said.
-                Step::Applied(outcome @ Outcome::VerificationRecorded(_)) => Some(outcome),
+                Step::Replayed(outcome) | Step::Applied(outcome @ Outcome::VerificationRecorded(_)) => {
+                    Some(outcome)
+                }
                 Step::Applied(_) | Step::Superseded | Step::Rejected(_) => None,
             },
         };

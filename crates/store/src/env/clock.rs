@@ -32,7 +32,7 @@ pub trait Clock: Debug + Send + Sync {
     fn wall(&self) -> WallTime;
 }
 
-/// The clocks of a Linux machine: `CLOCK_BOOTTIME` (clock_gettime(2)) under the kernel's boot id, and the wall.
+/// The clocks of a Linux machine: `CLOCK_BOOTTIME` (`clock_gettime(2)`) under the kernel's boot id, and the wall.
 #[derive(Debug, Clone)]
 pub struct SystemClock {
     boot: BootId,

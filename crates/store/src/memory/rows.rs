@@ -8,7 +8,7 @@ use std::ops::Bound;
 use crate::decide::{Rows, StoredCheckpoint, Write};
 use crate::id::{CheckpointId, OperationKey, TaskId, TransitionId, WorkItemId};
 use crate::limits::PAGE_BYTES_MAX;
-use crate::payload::Payload;
+use crate::payload::{Payload, SealedPayload};
 use crate::record::{
     Checkpoint, CheckpointHeader, CheckpointPage, Health, Operation, OperationPage, OperationRecord,
     SequenceNumber, Status, Task, TaskRecord, Verification, WorkItem,
@@ -73,12 +73,12 @@ impl Tables {
             if let Some(lease) = &old.lease {
                 self.leased.remove(&(lease.expires_at, old.id.clone()));
             }
-            if let Some(transition) = old.transition {
-                if let Some(ids) = self.moved.get_mut(&transition) {
-                    ids.remove(&old.id);
-                    if ids.is_empty() {
-                        self.moved.remove(&transition);
-                    }
+            if let Some(transition) = old.transition
+                && let Some(ids) = self.moved.get_mut(&transition)
+            {
+                ids.remove(&old.id);
+                if ids.is_empty() {
+                    self.moved.remove(&transition);
                 }
             }
         }
@@ -137,7 +137,7 @@ impl Tables {
         let mut page = Vec::new();
         for checkpoint in ids.filter_map(|id| self.checkpoint(id)).take(limit as usize) {
             let length = |payload: Option<&bytes::Bytes>| payload.map_or(0, bytes::Bytes::len);
-            bytes += length(checkpoint.payload.as_ref().ok().map(|payload| payload.bytes()));
+            bytes += length(checkpoint.payload.as_ref().ok().map(SealedPayload::bytes));
             bytes += length(checkpoint.evidence.as_ref().ok().map(Payload::bytes));
             page.push(checkpoint);
             if bytes >= PAGE_BYTES_MAX {

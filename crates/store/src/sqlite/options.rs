@@ -115,13 +115,12 @@ impl SqliteOptions {
 }
 
 fn encode(uri: &mut String, text: &OsStr) {
-    for byte in text.as_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
-                uri.push(char::from(*byte))
-            }
+    for &byte in text.as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/.-_".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
             // Writing to a string cannot fail.
-            _ => drop(write!(uri, "%{byte:02x}")),
+            drop(write!(uri, "%{byte:02x}"));
         }
     }
 }
