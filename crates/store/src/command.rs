@@ -166,7 +166,7 @@ pub struct BeginOperation {
     pub fingerprint: Digest,
     /// This attempt.
     pub token: OperationToken,
-    /// The task it is done for.
+    /// The task it is done for, which must be there.
     pub task: Option<TaskId>,
     /// The lease it runs under: when that is lost, so is the attempt.
     pub lease: Option<Guard>,

@@ -22,6 +22,8 @@
 
 mod batch;
 mod command;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod decide;
 mod digest;
 pub mod env;

@@ -19,6 +19,8 @@ use crate::time::{Delay, Term};
 
 /// The term of every lease and operation whose case does not ask for another.
 pub(super) const TERM: Duration = Duration::from_secs(60);
+/// A millisecond less than that.
+pub(super) const ALMOST_TERM: Duration = Duration::from_millis(59_999);
 
 /// A value of the suite's own, known to be valid.
 fn known<T, E: Display>(made: Result<T, E>) -> T {
@@ -181,5 +183,15 @@ impl BatchExt for Batch {
     fn with_guarded<C: TypedCommand>(mut self, guard: &Guard, command: C) -> Self {
         self.add_guarded(guard.clone(), command);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn almost_a_term_lacks_one_millisecond() {
+        assert_eq!(ALMOST_TERM + ms(1), TERM);
     }
 }

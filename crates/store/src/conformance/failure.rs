@@ -63,29 +63,33 @@ macro_rules! check {
 
 /// Ends the case with a sentence, and both values, unless they are equal.
 macro_rules! check_eq {
-    ($found:expr, $expected:expr, $($sentence:tt)+) => {{
-        let (found, expected) = (&$found, &$expected);
-        if found != expected {
-            let sentence = format_args!($($sentence)+);
-            return Err($crate::conformance::failure::Failure::new(format_args!(
-                "{sentence}: found {found:?}, expected {expected:?}"
-            )));
+    ($found:expr, $expected:expr, $($sentence:tt)+) => {
+        // Not `let`: so that what either side borrows from lives as long as the comparison.
+        match (&$found, &$expected) {
+            (found, expected) if found == expected => {}
+            (found, expected) => {
+                let sentence = format!($($sentence)+);
+                return Err($crate::conformance::failure::Failure::new(format_args!(
+                    "{sentence}: found {found:?}, expected {expected:?}"
+                )));
+            }
         }
-    }};
+    };
 }
 
 /// Ends the case with a sentence, and the value, unless it is of the pattern.
 macro_rules! check_matches {
-    ($found:expr, $pattern:pat $(if $guard:expr)?, $($sentence:tt)+) => {{
-        let found = &$found;
-        if !matches!(found, $pattern $(if $guard)?) {
-            let sentence = format_args!($($sentence)+);
-            let expected = stringify!($pattern $(if $guard)?);
-            return Err($crate::conformance::failure::Failure::new(format_args!(
-                "{sentence}: found {found:?}, expected {expected}"
-            )));
+    ($found:expr, $pattern:pat $(if $guard:expr)?, $($sentence:tt)+) => {
+        match &$found {
+            $pattern $(if $guard)? => {}
+            found => {
+                let (sentence, expected) = (format!($($sentence)+), stringify!($pattern $(if $guard)?));
+                return Err($crate::conformance::failure::Failure::new(format_args!(
+                    "{sentence}: found {found:?}, expected {expected}"
+                )));
+            }
         }
-    }};
+    };
 }
 
 pub(super) use {check, check_eq, check_matches};
@@ -121,6 +125,11 @@ mod tests {
         }
         assert_eq!(fences(2), Ok(()));
         assert!(fences(0).unwrap_err().to_string().starts_with("no fence was given [failure.rs:"));
-        assert!(fences(1).unwrap_err().to_string().starts_with("the fence of a: found 1, expected 2 [failure.rs:"));
+        assert!(
+            fences(1)
+                .unwrap_err()
+                .to_string()
+                .starts_with("the fence of a: found 1, expected 2 [failure.rs:")
+        );
     }
 }

@@ -38,7 +38,9 @@ pub(super) async fn an_enqueued_item_is_read_back_whole(mut world: World<'_>) ->
     Ok(())
 }
 
-pub(super) async fn an_item_id_means_one_task_kind_priority_and_number_of_attempts(mut world: World<'_>) -> Outcome {
+pub(super) async fn an_item_id_means_one_task_kind_priority_and_number_of_attempts(
+    mut world: World<'_>,
+) -> Outcome {
     world.queue("t", &["a"]).await?;
     world.apply(create("u")).await?;
     let exists = Reason::WorkItemExists { item: named("a") };
@@ -80,13 +82,29 @@ pub(super) async fn items_are_claimed_by_priority_then_time_then_id(mut world: W
         world.apply(Enqueue { priority, delay: delay(ms(wait)), ..enqueue(item, "t") }).await?;
     }
     world.advance(ms(100));
-    let order = ["highest", "above", "B", "a", "a2", "b", "é", "\u{ffff}", "\u{10000}", "sooner", "later", "below", "lowest"];
+    let order = [
+        "highest",
+        "above",
+        "B",
+        "a",
+        "a2",
+        "b",
+        "é",
+        "\u{ffff}",
+        "\u{10000}",
+        "sooner",
+        "later",
+        "below",
+        "lowest",
+    ];
     check_eq!(claimed(&mut world, 1, 5).await?, order[..5], "the first five (ids go by their bytes)");
     check_eq!(claimed(&mut world, 2, 100).await?, order[5..], "the others");
     Ok(())
 }
 
-pub(super) async fn a_delayed_item_is_claimed_when_its_time_has_come_and_not_before(mut world: World<'_>) -> Outcome {
+pub(super) async fn a_delayed_item_is_claimed_when_its_time_has_come_and_not_before(
+    mut world: World<'_>,
+) -> Outcome {
     world.apply(create("t")).await?;
     world.apply(Enqueue { delay: delay(ms(1_000)), priority: 9, ..enqueue("later", "t") }).await?;
     world.apply(enqueue("now", "t")).await?;
@@ -106,7 +124,9 @@ pub(super) async fn a_claim_takes_no_more_than_its_limit(mut world: World<'_>) -
     Ok(())
 }
 
-pub(super) async fn a_claim_that_takes_nothing_is_applied_and_leaves_no_trace(mut world: World<'_>) -> Outcome {
+pub(super) async fn a_claim_that_takes_nothing_is_applied_and_leaves_no_trace(
+    mut world: World<'_>,
+) -> Outcome {
     world.apply(create("t")).await?;
     let before = world.look().await?;
     check_eq!(claimed(&mut world, 1, 5).await?, [""; 0], "a claim from an empty queue");
@@ -127,11 +147,15 @@ pub(super) async fn a_claimed_item_shows_its_lease_and_counts_the_attempt(mut wo
         status: Status::InProgress,
         fence: Fence(1),
         attempt: 1,
-        lease: Some(LeaseRecord { holder: named("someone"), acquired_at: now, expires_at: now.plus(ms(1_234)) }),
+        lease: Some(LeaseRecord {
+            holder: named("someone"),
+            acquired_at: now,
+            expires_at: now.plus(ms(1_234)),
+        }),
         transition: Some(transition(7)),
         ..before
     };
-    check_eq!(claimed.items, [expected.clone()], "the item as the claim answers it");
+    check_eq!(claimed.items, std::slice::from_ref(&expected), "the item as the claim answers it");
     check_eq!(world.item("a").await?, expected, "the item as it is read");
     Ok(())
 }

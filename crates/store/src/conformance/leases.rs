@@ -3,12 +3,13 @@
 use crate::batch::Batch;
 use crate::command::{Settle, TaskEnd};
 use crate::conformance::commands::{
-    BatchExt, TERM, append, begin, claim, create, enqueue, finish, guard, ms, named, one, renew, settle, succeed, sweep,
+    ALMOST_TERM, BatchExt, TERM, append, begin, claim, create, enqueue, finish, guard, ms, named, one, renew,
+    settle, succeed, sweep,
 };
-use crate::conformance::failure::{Outcome, check, check_eq, check_matches};
+use crate::conformance::failure::{Failure, Outcome, check, check_eq, check_matches};
 use crate::conformance::world::World;
 use crate::outcome::{Reason, Rejection};
-use crate::record::{Fence, Guard, Status};
+use crate::record::{Fence, Guard, Status, WorkItem};
 use crate::time::Delay;
 
 fn stale(shown: u64, current: u64) -> Reason {
@@ -50,7 +51,11 @@ async fn check_stale(world: &mut World<'_>, old: &Guard, current: u64) -> Outcom
     }
     let last = Batch::durable().with(create("u")).with(append(1, "t")).with_guarded(old, append(2, "t"));
     let rejection = world.rejected(&last).await?;
-    check_eq!(rejection, Rejection { index: 2, reason: stale }, "a batch whose last command is under a stale fence");
+    check_eq!(
+        rejection,
+        Rejection { index: 2, reason: stale },
+        "a batch whose last command is under a stale fence"
+    );
     Ok(())
 }
 
@@ -70,7 +75,11 @@ pub(super) async fn a_guard_without_its_lease_is_rejected(mut world: World<'_>) 
 /// A renewal, a settlement and a guarded command are all rejected for this reason.
 async fn check_reason(world: &mut World<'_>, shown: &Guard, expected: &Reason) -> Outcome {
     check_eq!(&world.reason(renew(shown, TERM)).await?, expected, "a renewal under {shown:?}");
-    check_eq!(&world.reason(settle(shown, Settle::Succeeded)).await?, expected, "a settlement under {shown:?}");
+    check_eq!(
+        &world.reason(settle(shown, Settle::Succeeded)).await?,
+        expected,
+        "a settlement under {shown:?}"
+    );
     let rejection = world.rejected(&Batch::durable().with_guarded(shown, append(1, "t"))).await?;
     check_eq!(&rejection.reason, expected, "an append under {shown:?}");
     Ok(())
@@ -100,16 +109,22 @@ pub(super) async fn a_heartbeat_never_revives_a_reclaimed_lease(mut world: World
     check_eq!(world.reason(renew(&held, TERM)).await?, stale(1, 2), "a heartbeat after the reclaim");
     // Not even under the fence that the reclaim gave the item: nobody holds that.
     let pending = Reason::NotLeased { item: named("a"), fence: Fence(2), status: Status::Pending };
-    check_eq!(world.reason(renew(&guard("a", 2), TERM)).await?, pending, "a heartbeat under the sweep's fence");
+    check_eq!(
+        world.reason(renew(&guard("a", 2), TERM)).await?,
+        pending,
+        "a heartbeat under the sweep's fence"
+    );
     let item = world.item("a").await?;
     check_eq!((item.status, item.lease), (Status::Pending, None), "the item after the late heartbeats");
     Ok(())
 }
 
-pub(super) async fn a_lease_is_reclaimed_at_its_term_and_not_a_millisecond_before(mut world: World<'_>) -> Outcome {
+pub(super) async fn a_lease_is_reclaimed_at_its_term_and_not_a_millisecond_before(
+    mut world: World<'_>,
+) -> Outcome {
     world.queue("t", &["a"]).await?;
     let held = world.claim_one(1).await?.guard();
-    world.advance(TERM - ms(1));
+    world.advance(ALMOST_TERM);
     let swept = world.apply(sweep(2, 10)).await?;
     check_eq!(swept.reclaimed, [], "what a sweep finds a millisecond before the term ends");
     world.apply_guarded(&held, append(1, "t")).await?;
@@ -146,8 +161,12 @@ pub(super) async fn a_renewal_moves_the_deadline_and_never_shortens_it(mut world
     let lease = item.lease.as_ref().map(|lease| (lease.acquired_at, lease.expires_at));
     check_eq!(lease, Some((begun, renewed)), "begin and end of the lease as read");
     check_eq!((item.fence, item.attempt), (Fence(1), 1), "fence and attempt after renewals");
-    world.advance(TERM - ms(1));
-    check_eq!(world.apply(sweep(2, 10)).await?.reclaimed, [], "what a sweep finds before the renewed term ends");
+    world.advance(ALMOST_TERM);
+    check_eq!(
+        world.apply(sweep(2, 10)).await?.reclaimed,
+        [],
+        "what a sweep finds before the renewed term ends"
+    );
     world.advance(ms(1));
     check_eq!(world.apply(sweep(3, 10)).await?.reclaimed.len(), 1, "the leases found when it has ended");
     Ok(())
@@ -158,14 +177,26 @@ pub(super) async fn a_step_of_the_wall_clock_moves_no_lease(mut world: World<'_>
     let held = world.claim_one(1).await?.guard();
     let before = world.store().health().await?;
     world.clock().step_wall(7 * 86_400_000);
-    check_eq!(world.apply(sweep(2, 10)).await?.reclaimed, [], "what a sweep finds after a week's step forwards");
+    check_eq!(
+        world.apply(sweep(2, 10)).await?.reclaimed,
+        [],
+        "what a sweep finds after a week's step forwards"
+    );
     world.clock().step_wall(-14 * 86_400_000);
     world.apply(renew(&held, TERM)).await?;
     let after = world.store().health().await?;
     check_eq!(after.store_time, before.store_time, "the store's time after the steps");
-    check_eq!(after.clock_distance_ms() - before.clock_distance_ms(), -7 * 86_400_000, "how far the wall clock was stepped");
+    check_eq!(
+        after.clock_distance_ms() - before.clock_distance_ms(),
+        -7 * 86_400_000,
+        "how far the wall clock was stepped"
+    );
     world.advance(TERM);
-    check_eq!(world.apply(sweep(3, 10)).await?.reclaimed.len(), 1, "the leases found after the term, by the store's clock");
+    check_eq!(
+        world.apply(sweep(3, 10)).await?.reclaimed.len(),
+        1,
+        "the leases found after the term, by the store's clock"
+    );
     Ok(())
 }
 
@@ -177,13 +208,11 @@ pub(super) async fn a_settled_lease_is_over(mut world: World<'_>) -> Outcome {
         ("retried", Settle::Retry(Delay::ZERO), Status::Pending),
     ];
     for (number, (name, how, status)) in (1_u64..).zip(settlements) {
-        world.queue(name, &["a"]).await.or_else(|failure| if number == 1 { Err(failure) } else { Ok(()) })?;
         let item = format!("{name} item");
-        world.apply(enqueue(&item, name)).await?;
+        world.queue(name, &[&item]).await?;
         let claimed = world.apply(claim(number, 1_000)).await?;
-        let held = claimed.items.iter().find(|found| found.id.as_str() == item).map(|found| found.guard());
-        check!(held.is_some(), "{item} was not claimed");
-        let Some(held) = held else { return Ok(()) };
+        let held = claimed.items.iter().find(|found| found.id.as_str() == item).map(WorkItem::guard);
+        let held = held.ok_or_else(|| Failure::new(format_args!("{item} was not claimed")))?;
         check_eq!(world.apply(settle(&held, how)).await?.status, status, "the answer to settling as {name}");
         let read = world.item(&item).await?;
         check_eq!((read.status, read.lease.is_some()), (status, false), "the item settled as {name}");
@@ -193,7 +222,10 @@ pub(super) async fn a_settled_lease_is_over(mut world: World<'_>) -> Outcome {
         check_eq!(world.rejected(&guarded).await?.reason, over, "an append after settling as {name}");
         world.advance(TERM * 2);
         let swept = world.apply(sweep(100 + number, 1_000)).await?;
-        check!(swept.reclaimed.iter().all(|found| found.item != held.item), "a sweep reclaimed {item}, settled as {name}");
+        check!(
+            swept.reclaimed.iter().all(|found| found.item != held.item),
+            "a sweep reclaimed {item}, settled as {name}"
+        );
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ mod failure;
 mod harness;
 mod runner;
 mod snapshot;
+mod text;
 mod world;
 
 mod atomicity;

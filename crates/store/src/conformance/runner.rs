@@ -25,7 +25,9 @@ const CASE_TIME_MAX: Duration = Duration::from_secs(300);
 /// When the variable holds no number.
 pub fn seed() -> Result<u64, Failure> {
     let Ok(text) = std::env::var(SEED_VARIABLE) else { return Ok(SEED_DEFAULT) };
-    let wrong = |error| Failure::new(format_args!("{SEED_VARIABLE} is {text:?}, which is no seed ({error}): give a number"));
+    let wrong = |error| {
+        Failure::new(format_args!("{SEED_VARIABLE} is {text:?}, which is no seed ({error}): give a number"))
+    };
     text.trim().parse().map_err(wrong)
 }
 
@@ -74,7 +76,8 @@ pub async fn run(harness: &dyn Harness) -> Report {
 /// What the case found, with its name and seed; or that there is no such case.
 pub async fn run_case(harness: &dyn Harness, name: &str) -> Result<(), Failure> {
     let case = CASES.iter().find(|case| case.name() == name);
-    let case = case.ok_or_else(|| Failure::new(format_args!("there is no case {name}: CASES names them all")))?;
+    let case =
+        case.ok_or_else(|| Failure::new(format_args!("there is no case {name}: CASES names them all")))?;
     outcome(harness, case).await.map_err(|failure| failure.within(format_args!("\n{name}")))
 }
 

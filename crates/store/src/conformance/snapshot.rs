@@ -87,7 +87,9 @@ impl Snapshot {
         }
         for key in &universe.operations {
             let record = store.operation(key).await?;
-            let shown = shown(&record.as_ref().map(|record| (&record.operation, record.output.as_ref().map(shown_payload))));
+            let shown = shown(
+                &record.as_ref().map(|record| (&record.operation, record.output.as_ref().map(shown_payload))),
+            );
             lines.insert(format!("operation {key}"), shown);
         }
         lines.insert("health".into(), shown(&sorted(store.health().await?)));
@@ -97,7 +99,8 @@ impl Snapshot {
     /// Where the two differ first, as a sentence.
     pub(super) fn difference(&self, other: &Self) -> Option<String> {
         let names: BTreeSet<&String> = self.0.keys().chain(other.0.keys()).collect();
-        let told = |lines: &Self, name: &String| lines.0.get(name).cloned().unwrap_or_else(|| "nothing".into());
+        let told =
+            |lines: &Self, name: &String| lines.0.get(name).cloned().unwrap_or_else(|| "nothing".into());
         names
             .into_iter()
             .find(|name| self.0.get(*name) != other.0.get(*name))
@@ -169,9 +172,8 @@ pub(super) async fn chain(store: &dyn Store, id: &TaskId, task: Option<&Task>) -
 
 fn check_link(task: &TaskId, before: Option<&Checkpoint>, checkpoint: &Checkpoint) -> Outcome {
     let header = &checkpoint.header;
-    let (sequence, parent) = before.map_or((SequenceNumber(0), Digest::ZERO), |before| {
-        (before.header.sequence, before.header.link)
-    });
+    let (sequence, parent) = before
+        .map_or((SequenceNumber(0), Digest::ZERO), |before| (before.header.sequence, before.header.link));
     check_eq!(&header.task, task, "the task of a checkpoint on the page of that task");
     check_eq!(header.sequence, sequence.next(), "the sequence number after {sequence} of task {task}");
     check_eq!(header.parent_link, parent, "the parent link of checkpoint {} of task {task}", header.sequence);
@@ -187,10 +189,16 @@ fn check_link(task: &TaskId, before: Option<&Checkpoint>, checkpoint: &Checkpoin
     };
     check_eq!(header.link, link.digest(), "the link of checkpoint {} of task {task}", header.sequence);
     let held = match (&checkpoint.payload, &checkpoint.evidence) {
-        (Ok(payload), Ok(evidence)) => payload.digest() == header.payload && evidence.digest() == header.evidence,
+        (Ok(payload), Ok(evidence)) => {
+            payload.digest() == header.payload && evidence.digest() == header.evidence
+        }
         _ => false,
     };
-    check!(held, "checkpoint {} of task {task} comes without the bytes that its header names", header.sequence);
+    check!(
+        held,
+        "checkpoint {} of task {task} comes without the bytes that its header names",
+        header.sequence
+    );
     Ok(())
 }
 

@@ -28,7 +28,11 @@ pub(super) async fn a_created_task_is_read_back_whole(mut world: World<'_>) -> O
     let input = record.as_ref().map(|record| (&record.input, &record.result));
     check_eq!(input, Some((&command.input, &None)), "input and result of a new task");
     check_eq!(world.store().task(&named("other")).await?, None, "a task that was never created");
-    check_eq!(world.store().task_record(&named("other")).await?, None, "a task that was never created, whole");
+    check_eq!(
+        world.store().task_record(&named("other")).await?,
+        None,
+        "a task that was never created, whole"
+    );
     Ok(())
 }
 
@@ -75,7 +79,9 @@ pub(super) async fn a_finished_task_keeps_its_end_and_its_result(mut world: Worl
     Ok(())
 }
 
-pub(super) async fn nothing_is_added_to_a_task_that_is_not_there_or_has_ended(mut world: World<'_>) -> Outcome {
+pub(super) async fn nothing_is_added_to_a_task_that_is_not_there_or_has_ended(
+    mut world: World<'_>,
+) -> Outcome {
     let missing = Reason::NoSuchTask { task: named("t") };
     check_eq!(world.reason(finish("t", TaskEnd::Failed)).await?, missing, "ending a task that is not there");
     check_eq!(world.reason(enqueue("a", "t")).await?, missing, "an item for a task that is not there");

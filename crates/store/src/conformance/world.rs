@@ -11,6 +11,7 @@ use crate::conformance::commands::{TERM, claim, create, enqueue, named, one, swe
 use crate::conformance::failure::{Failure, Outcome, caught, check, check_eq};
 use crate::conformance::harness::{Harness, Instance};
 use crate::conformance::snapshot::{Snapshot, Universe, chain};
+use crate::conformance::text::Described;
 use crate::env::{Env, ManualClock, SeededRng, TokioRuntime};
 use crate::error::{Source, StoreError};
 use crate::outcome::{Applied, Committed, Reason, Reclaimed, Rejection};
@@ -87,6 +88,11 @@ impl<'h> World<'h> {
         Snapshot::of(&*self.store(), &self.known).await
     }
 
+    /// The same through another handle.
+    pub(super) async fn look_through(&self, store: &dyn Store) -> Outcome<Snapshot> {
+        Snapshot::of(store, &self.known).await
+    }
+
     /// Takes note of ids that were used on another handle or task.
     pub(super) fn note(&mut self, batch: &Batch) {
         self.known.add(batch);
@@ -101,7 +107,7 @@ impl<'h> World<'h> {
     pub(super) async fn applied(&mut self, batch: &Batch) -> Outcome<Applied> {
         let answer = self.commit(batch).await?;
         let applied = into_applied(batch, answer)?;
-        check!(!applied.is_replayed(), "a new batch was taken for one applied before: {}", described(batch));
+        check!(!applied.is_replayed(), "a new batch was taken for one applied before: {}", Described(batch));
         Ok(applied)
     }
 
@@ -116,7 +122,11 @@ impl<'h> World<'h> {
     }
 
     /// The same under a guard.
-    pub(super) async fn apply_guarded<C: TypedCommand>(&mut self, guard: &Guard, command: C) -> Outcome<C::Outcome>
+    pub(super) async fn apply_guarded<C: TypedCommand>(
+        &mut self,
+        guard: &Guard,
+        command: C,
+    ) -> Outcome<C::Outcome>
     where
         C::Outcome: Clone,
     {
@@ -129,7 +139,10 @@ impl<'h> World<'h> {
     pub(super) async fn rejected(&mut self, batch: &Batch) -> Outcome<Rejection> {
         match self.unchanged(batch).await? {
             Ok(Committed::Rejected(rejection)) => Ok(rejection),
-            other => Err(Failure::new(format_args!("{} was not rejected but answered {other:?}", described(batch)))),
+            other => Err(Failure::new(format_args!(
+                "{} was not rejected but answered {other:?}",
+                Described(batch)
+            ))),
         }
     }
 
@@ -144,7 +157,7 @@ impl<'h> World<'h> {
     pub(super) async fn replayed(&mut self, batch: &Batch) -> Outcome<Applied> {
         let answer = self.unchanged(batch).await??;
         let applied = into_applied(batch, answer)?;
-        check!(applied.is_replayed(), "a batch applied before was not recognised: {}", described(batch));
+        check!(applied.is_replayed(), "a batch applied before was not recognised: {}", Described(batch));
         Ok(applied)
     }
 
@@ -153,7 +166,7 @@ impl<'h> World<'h> {
         match self.unchanged(batch).await? {
             Err(error) => Ok(error),
             Ok(answer) => {
-                Err(Failure::new(format_args!("{} did not fail but answered {answer:?}", described(batch))))
+                Err(Failure::new(format_args!("{} did not fail but answered {answer:?}", Described(batch))))
             }
         }
     }
@@ -162,7 +175,7 @@ impl<'h> World<'h> {
         self.note(batch);
         let before = self.look().await?;
         let answer = self.store().commit(batch.clone()).await;
-        let sentence = format!("{} changed the store, though it answered {answer:?}", described(batch));
+        let sentence = format!("{} changed the store, though it answered {answer:?}", Described(batch));
         before.check_same(&self.look().await?, &sentence)?;
         Ok(answer)
     }
@@ -180,7 +193,11 @@ impl<'h> World<'h> {
     pub(super) async fn claim_one(&mut self, number: u64) -> Outcome<WorkItem> {
         let claimed = self.apply(claim(number, 1)).await?;
         let count = claimed.items.len();
-        claimed.items.into_iter().next().ok_or_else(|| Failure::new(format_args!("a claim took {count} items, not 1")))
+        claimed
+            .items
+            .into_iter()
+            .next()
+            .ok_or_else(|| Failure::new(format_args!("a claim took {count} items, not 1")))
     }
 
     /// Lets a whole term pass and sweeps every lease that ended with it.
@@ -207,17 +224,20 @@ impl<'h> World<'h> {
     }
 
     /// Starts work beside the case. The future it returns waits for its end.
-    pub(super) fn start<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Outcome<T>> + Send + 'static,
-    ) -> impl Future<Output = Outcome<T>> + Send + use<T> {
+    pub(super) fn start<T, W>(&self, work: W) -> impl Future<Output = Outcome<T>> + Send + 'static + use<T, W>
+    where
+        T: Send + 'static,
+        W: Future<Output = Outcome<T>> + Send + 'static,
+    {
         let (ended, end) = oneshot::channel();
         self.env.runtime().spawn(Box::pin(async move {
             let outcome = caught(work).await.and_then(|outcome| outcome);
             // Nobody waits any more when the case has failed elsewhere.
             drop(ended.send(outcome));
         }));
-        async { end.await.unwrap_or_else(|_| Err(Failure::new("the runtime ended under a task of the case"))) }
+        async {
+            end.await.unwrap_or_else(|_| Err(Failure::new("the runtime ended under a task of the case")))
+        }
     }
 
     /// Waits for something that should happen at once.
@@ -230,17 +250,5 @@ impl<'h> World<'h> {
 fn into_applied(batch: &Batch, answer: Committed) -> Outcome<Applied> {
     answer
         .into_applied()
-        .map_err(|rejection| Failure::new(format_args!("{} was rejected: {rejection}", described(batch))))
-}
-
-/// A batch as text, shortened.
-pub(super) fn described(batch: &Batch) -> String {
-    const CHARS_MAX: usize = 1_000;
-    let entries = batch.entries();
-    if batch.payload_bytes() > CHARS_MAX || entries.len() > 10 {
-        return format!("a batch of {} commands and {} payload bytes", entries.len(), batch.payload_bytes());
-    }
-    let text = format!("{entries:?}");
-    let end = text.floor_char_boundary(CHARS_MAX);
-    format!("the batch {}{}", &text[..end], if end < text.len() { "…" } else { "" })
+        .map_err(|rejection| Failure::new(format_args!("{} was rejected: {rejection}", Described(batch))))
 }

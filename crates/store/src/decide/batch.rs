@@ -221,7 +221,8 @@ fn decide_one<R: Rows>(rows: &mut Overlay<'_, R>, command: &Command, now: Now) -
         Command::BeginOperation(command) => {
             let existing = rows.operation(&command.key)?;
             let item = leased_item(rows, existing.as_ref())?;
-            let decision = decide_begin(existing.as_ref(), item.as_ref(), command, now);
+            let task = command.task.as_ref().map_or(Ok(None), |task| rows.task(task))?;
+            let decision = decide_begin(existing.as_ref(), task.as_ref(), item.as_ref(), command, now);
             let known = existing.is_some();
             note(rows, decision, Outcome::OperationBegun, |operation| {
                 if known {

@@ -20,6 +20,7 @@ pub fn decide_append(
     if let Some(stored) = existing {
         let equal = stored.task == command.task
             && stored.kind == command.kind
+            && stored.work_item == command.work_item
             && stored.payload == command.payload.digest()
             && stored.evidence == command.evidence.digest();
         return if equal {

@@ -3,7 +3,7 @@
 use crate::command::{BeginOperation, FinishOperation, OperationEnd};
 use crate::decide::{Decision, decide_guard};
 use crate::outcome::{OperationBegun, OperationFinished, Reason};
-use crate::record::{Abandonment, Operation, OperationStatus, Ownership, WorkItem};
+use crate::record::{Abandonment, Operation, OperationStatus, Ownership, Task, WorkItem};
 use crate::time::Now;
 
 /// Whether the owner of a pending operation still has it. Under a lease, the lease alone decides: its holder may
@@ -17,9 +17,10 @@ pub fn is_owned(operation: &Operation, item: Option<&WorkItem>, now: Now) -> boo
 }
 
 /// One owner at a time; a finished operation is never begun again; an abandoned one only if it was declared so.
-/// `item` is the one that the *existing* owner's lease names.
+/// `task` is the one that the command names, `item` the one that the *existing* owner's lease names.
 pub fn decide_begin(
     existing: Option<&Operation>,
+    task: Option<&Task>,
     item: Option<&WorkItem>,
     command: &BeginOperation,
     now: Now,
@@ -27,6 +28,9 @@ pub fn decide_begin(
     let expires_at = now.store.plus(command.term.get());
     let owner = Ownership { token: command.token, lease: command.lease.clone(), expires_at };
     let Some(operation) = existing else {
+        if let (Some(missing), None) = (&command.task, task) {
+            return Decision::Rejected(Reason::NoSuchTask { task: missing.clone() });
+        }
         let operation = Operation {
             key: command.key.clone(),
             task: command.task.clone(),

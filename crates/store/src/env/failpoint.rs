@@ -26,6 +26,11 @@ impl Failpoint {
     pub const MARKER_BEFORE: Self = Self("marker.before");
     /// The marker has synced.
     pub const MARKER_AFTER: Self = Self("marker.after");
+    /// The write-ahead log is about to be written over itself, so that the frames before the marker are on the device
+    /// too.
+    pub const LOG_REWRITE_BEFORE: Self = Self("log-rewrite.before");
+    /// The write-ahead log was written over itself and has synced; the write lock is still held.
+    pub const LOG_REWRITE_AFTER: Self = Self("log-rewrite.after");
     /// The next statement of a migration is about to run.
     pub const MIGRATION_STATEMENT: Self = Self("migration.statement");
     /// A migration is about to commit.
@@ -34,7 +39,7 @@ impl Failpoint {
     pub const MIGRATION_COMMIT_AFTER: Self = Self("migration.commit.after");
 
     /// Every failpoint, in the order of a group's life.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::BEGIN_BEFORE,
         Self::BEGIN_AFTER,
         Self::COMMIT_BEFORE,
@@ -44,6 +49,8 @@ impl Failpoint {
         Self::WAL_CHECKPOINT_AFTER,
         Self::MARKER_BEFORE,
         Self::MARKER_AFTER,
+        Self::LOG_REWRITE_BEFORE,
+        Self::LOG_REWRITE_AFTER,
         Self::MIGRATION_STATEMENT,
         Self::MIGRATION_COMMIT_BEFORE,
         Self::MIGRATION_COMMIT_AFTER,

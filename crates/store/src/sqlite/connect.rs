@@ -4,14 +4,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, MAIN_DB, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, OptionalExtension};
 
 use crate::env::{BootId, Env};
 use crate::error::OpenError;
 use crate::sqlite::failure::Trouble;
 use crate::sqlite::options::SqliteOptions;
-use crate::sqlite::{migrate, sql};
+use crate::sqlite::{migrate, sql, text_time};
 use crate::store_clock::StoreClock;
+use crate::sync::sleep_thread;
 use crate::time::StoreTime;
 
 /// Statements kept prepared per connection: all that the backend has.
@@ -41,8 +42,7 @@ pub(super) fn writer(options: &SqliteOptions, env: &Env) -> Result<(Connection, 
     if version == 0 {
         connection.execute_batch(sql::connection::PAGE_SIZE).map_err(told)?;
     }
-    let mode: String =
-        connection.query_row(sql::connection::JOURNAL_MODE, [], |row| row.get(0)).map_err(told)?;
+    let mode = enter_wal(&connection).map_err(told)?;
     if mode != "wal" {
         let source = format!("the file cannot be kept in WAL mode, it stays in mode {mode}");
         return Err(OpenError::Failed { path: path.to_owned(), source: source.into() });
@@ -54,6 +54,22 @@ pub(super) fn writer(options: &SqliteOptions, env: &Env) -> Result<(Connection, 
     let clock = clock(&mut connection, env).map_err(|trouble| trouble.not_opened(path))?;
     connection.busy_timeout(Duration::ZERO).map_err(told)?;
     Ok((connection, clock))
+}
+
+/// Puts the file into WAL mode, and answers with the mode that it is in. While another process does the same, SQLite
+/// answers "busy" at once, whatever the busy timeout: both hold read locks already, and neither would give way.
+fn enter_wal(connection: &Connection) -> rusqlite::Result<String> {
+    let pause = Duration::from_millis(2);
+    let mut left = Duration::from_millis(sql::connection::BUSY_TIMEOUT_OPENING_MS);
+    loop {
+        match connection.query_row(sql::connection::JOURNAL_MODE, [], |row| row.get(0)) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && !left.is_zero() => {
+                left = left.saturating_sub(pause);
+                sleep_thread(pause);
+            }
+            answer => return answer,
+        }
+    }
 }
 
 /// Opens the connection that looks for the commits of others.
@@ -88,9 +104,10 @@ fn clock(connection: &mut Connection, env: &Env) -> Result<StoreClock, Trouble> 
     let clock = match saved {
         None => StoreClock::begin(env.clock()),
         Some(saved) => {
-            let newest: Option<i64> =
+            let newest: Option<String> =
                 transaction.query_row(sql::clock::NEWEST_LEASE, [], |row| row.get(0))?;
-            saved.resume(env.clock(), newest.map(StoreTime::from_millis))
+            let newest = newest.and_then(|text| text_time::parse(&text)).map(StoreTime::from_millis);
+            saved.resume(env.clock(), newest)
         }
     };
     if saved != Some(clock) {

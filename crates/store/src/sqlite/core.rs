@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use crate::batch::{Batch, Durability};
 use crate::decide::decide_batch;
@@ -16,11 +17,14 @@ use crate::own_files::OwnFile;
 use crate::sqlite::connect::{self, FileIdentity};
 use crate::sqlite::failure::{Trouble, again};
 use crate::sqlite::heads::Heads;
+use crate::sqlite::log::{self, Rewrite};
 use crate::sqlite::options::SqliteOptions;
+use crate::sqlite::recent::RecentIds;
 use crate::sqlite::rows::Transaction;
 use crate::sqlite::sql;
 use crate::store_clock::{CEILING_AHEAD, StoreClock};
 use crate::sync::sleep_thread;
+use crate::time::StoreTime;
 
 /// How long one group may take before the rest of its batches go into the next one.
 const GROUP_TIME_MAX: Duration = Duration::from_millis(20);
@@ -50,6 +54,7 @@ pub struct SqliteCore {
     env: Env,
     clock: StoreClock,
     heads: Heads,
+    recent: RecentIds,
     data_version: i64,
     synchronous: Durability,
     state: State,
@@ -63,7 +68,7 @@ pub struct SqliteCore {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Sound,
-    /// A sync failed and no later one has overwritten what it left behind.
+    /// A sync failed, here or perhaps before the file was opened, and what it left behind is not overwritten yet.
     Unsynced,
     /// The files were replaced under us.
     Replaced,
@@ -96,6 +101,9 @@ impl SqliteCore {
     /// # Errors
     /// [`OpenError`]; a file that is not ours is left untouched.
     pub fn open(options: &SqliteOptions, env: Env) -> Result<Self, OpenError> {
+        let options = &options.absolute()?;
+        // Somebody may have left this log after a failed sync of his; see `State::Unsynced`.
+        let inherited = options.beside("-wal").metadata().is_ok_and(|log| log.len() > 0);
         let (connection, clock) = connect::writer(options, &env)?;
         connection.wal_hook(Some(|_, pages| {
             LOG_PAGES.set(u32::try_from(pages).unwrap_or(0));
@@ -112,9 +120,10 @@ impl SqliteCore {
             env,
             clock,
             heads: Heads::default(),
+            recent: RecentIds::default(),
             data_version: 0,
             synchronous: Durability::Durable,
-            state: State::Sound,
+            state: if inherited { State::Unsynced } else { State::Sound },
             identity: FileIdentity::look(&files.0, &files.1),
             files,
             log: Log { pages: 0, folded_at: 0, fold_every: options.wal_pages },
@@ -163,7 +172,16 @@ impl SqliteCore {
             Lost::BeforeCommit(trouble) => trouble.not_applied(),
             // Without an I/O error no sync was tried and the commit's last frame was not written.
             Lost::AtCommit(trouble) if !is_io(&trouble) => trouble.not_applied(),
-            Lost::AtCommit(trouble) => self.after_failed_sync(trouble),
+            Lost::AtCommit(trouble) => {
+                let in_sync = trouble.is_failed_sync();
+                match self.after_failed_sync(trouble) {
+                    // The device did not take some write: perhaps of one batch only.
+                    StoreError::Failed { .. } if !in_sync && batches.len() > 1 => {
+                        return self.each_alone(batches, wait);
+                    }
+                    error => error,
+                }
+            }
             Lost::Replaced => {
                 self.state = State::Replaced;
                 StoreError::Unknown {
@@ -184,7 +202,7 @@ impl SqliteCore {
             State::Sound => None,
             State::Unsynced => {
                 let trouble = self.marker().err()?;
-                let text = format!("an earlier sync failed, and still no later one succeeds: {trouble}");
+                let text = format!("an earlier sync failed, and this is not overcome yet: {trouble}");
                 Some(StoreError::Failed { source: text.into() })
             }
             State::Replaced => {
@@ -195,7 +213,8 @@ impl SqliteCore {
     }
 
     /// What was read back now would come from the page cache and prove nothing. A commit that writes a page and
-    /// syncs has overwritten the frames that the failed one left; only then is the group surely gone.
+    /// syncs has overwritten the frames that the failed one left; only then is the group surely gone. What stands
+    /// before them in the log is then written once more.
     fn after_failed_sync(&mut self, trouble: Trouble) -> StoreError {
         self.state = State::Unsynced;
         match self.marker() {
@@ -216,8 +235,39 @@ impl SqliteCore {
             return Err(trouble.not_applied());
         }
         self.env.reach(Failpoint::MARKER_AFTER);
+        self.rewrite_log()?;
         self.state = State::Sound;
         Ok(())
+    }
+
+    /// Makes what nobody had synced before a failed sync durable again, see [`log`]: before anything behind it in the
+    /// log is acknowledged, and before any of it is folded. To be called right after a commit.
+    fn rewrite_log(&mut self) -> Result<(), StoreError> {
+        self.begin(Durability::Durable, MARKER_WAIT)?;
+        self.env.reach(Failpoint::LOG_REWRITE_BEFORE);
+        let rewritten = log::rewrite(&self.files.1, LOG_PAGES.get());
+        if matches!(rewritten, Ok(Rewrite::Rewritten { .. })) {
+            self.env.reach(Failpoint::LOG_REWRITE_AFTER);
+        }
+        self.roll_back();
+        match rewritten {
+            Ok(_) if FileIdentity::look(&self.files.0, &self.files.1) != self.identity => {
+                self.state = State::Replaced;
+                Err(StoreError::Failed { source: "the log was replaced while it was open".into() })
+            }
+            Ok(Rewrite::Rewritten { .. }) => Ok(()),
+            Ok(Rewrite::Broken { at_frame }) => {
+                let what = format!("the write-ahead log, at frame {at_frame},");
+                Err(StoreError::Corrupt { what, source: None })
+            }
+            Err(error) => Err(StoreError::Failed { source: error.into() }),
+        }
+    }
+
+    /// What is remembered of the file may no longer be true.
+    fn forget(&mut self) {
+        self.heads.forget();
+        self.recent.forget();
     }
 
     fn execute(&self, sql: &'static str) -> Result<(), Trouble> {
@@ -226,7 +276,7 @@ impl SqliteCore {
     }
 
     fn roll_back(&mut self) {
-        self.heads.forget();
+        self.forget();
         if !self.connection.is_autocommit() {
             // When even this fails SQLite has rolled back by itself, or will with the next BEGIN.
             drop(self.execute(sql::transaction::ROLLBACK));
@@ -270,7 +320,7 @@ impl SqliteCore {
         {
             Ok(version) if version == self.data_version => {}
             Ok(version) => {
-                self.heads.forget();
+                self.forget();
                 self.data_version = version;
             }
             Err(error) => {
@@ -293,8 +343,8 @@ impl SqliteCore {
         self.env.reach(Failpoint::BEGIN_BEFORE);
         self.begin(durability, wait).map_err(Lost::NotBegun)?;
         self.env.reach(Failpoint::BEGIN_AFTER);
-        let answers = match self.inside(batches) {
-            Ok(answers) => answers,
+        let (answers, ceiling) = match self.inside(batches) {
+            Ok(decided) => decided,
             Err(trouble) => {
                 self.roll_back();
                 return Err(Lost::BeforeCommit(trouble));
@@ -309,24 +359,27 @@ impl SqliteCore {
         if FileIdentity::look(&self.files.0, &self.files.1) != self.identity {
             return Err(Lost::Replaced);
         }
+        self.clock.ceiling = ceiling;
         self.log.pages = LOG_PAGES.get();
         self.heads.trim();
+        self.recent.trim();
         Ok(answers)
     }
 
-    fn inside(&mut self, batches: &[&Batch]) -> Result<Vec<Committed>, Trouble> {
+    /// Decides and writes; answers also with the ceiling that the file will hold once this is committed.
+    fn inside(&mut self, batches: &[&Batch]) -> Result<(Vec<Committed>, StoreTime), Trouble> {
         let started = self.env.clock().monotonic();
         let now = self.clock.now(self.env.clock());
         let mut wrote = false;
-        if now.store.plus(CEILING_AHEAD / 2) > self.clock.ceiling {
-            let ceiling = now.store.plus(CEILING_AHEAD);
+        let mut ceiling = self.clock.ceiling;
+        if now.store.plus(CEILING_AHEAD / 2) > ceiling {
+            ceiling = now.store.plus(CEILING_AHEAD);
             self.connection.prepare_cached(sql::clock::RAISE)?.execute([ceiling.as_millis()])?;
-            self.clock.ceiling = ceiling;
             wrote = true;
         }
         let mut needs_barrier = false;
         let mut answers = Vec::with_capacity(batches.len());
-        let mut transaction = Transaction { connection: &self.connection, heads: &mut self.heads };
+        let mut transaction = Transaction { connection: &self.connection, heads: &mut self.heads, recent: &mut self.recent };
         for batch in batches {
             if !answers.is_empty() && self.env.clock().monotonic().saturating_sub(started) > GROUP_TIME_MAX {
                 break;
@@ -339,16 +392,19 @@ impl SqliteCore {
             }
             answers.push(verdict.answer);
         }
-        transaction.flush()?;
         // What a replayed batch rests on may have been committed without a sync; an empty commit would not sync it.
         if needs_barrier && !wrote {
             self.execute(sql::transaction::MARKER)?;
         }
-        Ok(answers)
+        Ok((answers, ceiling))
     }
 
     /// Folds the write-ahead log into the file when it has grown enough. Never waits for readers.
     pub fn fold_log_if_due(&mut self) {
+        // Folding a log of which a part never reached the device could leave neither log nor file whole.
+        if self.state != State::Sound {
+            return;
+        }
         if self.log.pages < self.log.folded_at {
             self.log.folded_at = 0;
         }
@@ -356,8 +412,12 @@ impl SqliteCore {
             return;
         }
         self.env.reach(Failpoint::WAL_CHECKPOINT_BEFORE);
-        // A failure leaves the log as it is, to be folded another time; its pages are read from there till then.
-        drop(self.connection.query_row(sql::transaction::WAL_CHECKPOINT, [], |_| Ok(())));
+        // A failure leaves the log as it is, to be folded another time; its pages are read from there till then. But
+        // its sync may have been what failed.
+        let folded = self.connection.query_row(sql::transaction::WAL_CHECKPOINT, [], |_| Ok(()));
+        if folded.is_err_and(|error| is_io(&error.into())) {
+            self.state = State::Unsynced;
+        }
         self.log.folded_at = self.log.pages;
         self.env.reach(Failpoint::WAL_CHECKPOINT_AFTER);
     }
@@ -366,6 +426,17 @@ impl SqliteCore {
     /// finishes.
     pub fn log_pages(&self) -> u32 {
         self.log.pages
+    }
+}
+
+impl Drop for SqliteCore {
+    /// The last connection to close folds the log, which must not be done now: whoever opens the file next will.
+    fn drop(&mut self) {
+        if self.state == State::Unsynced {
+            let setting = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+            // It cannot fail on an open connection.
+            drop(self.connection.set_db_config(setting, true));
+        }
     }
 }
 

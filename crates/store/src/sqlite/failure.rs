@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 
 use crate::error::{OpenError, StoreError};
 use crate::payload::DamagedPayload;
@@ -46,6 +48,12 @@ impl Trouble {
         )
     }
 
+    /// Whether a flush to the device failed, rather than a write or a read.
+    pub(super) fn is_failed_sync(&self) -> bool {
+        let Self::Sqlite(rusqlite::Error::SqliteFailure(error, _)) = self else { return false };
+        [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC].contains(&error.extended_code)
+    }
+
     /// What a caller is told whose work was surely not applied.
     pub(super) fn not_applied(self) -> StoreError {
         match self.code() {
@@ -71,9 +79,22 @@ impl Trouble {
             Some(ErrorCode::NotADatabase) => OpenError::NotADatabase { path },
             Some(ErrorCode::DatabaseCorrupt) => OpenError::Corrupt { path, source: Box::new(self) },
             Some(ErrorCode::ReadOnly) => OpenError::ReadOnly { path },
+            Some(ErrorCode::CannotOpen) if path.is_dir() => OpenError::NotADatabase { path },
+            Some(ErrorCode::CannotOpen) if denies_access(&path) => OpenError::ReadOnly { path },
             _ => OpenError::Failed { path, source: Box::new(self) },
         }
     }
+}
+
+/// Whether this process lacks the access that it needs to the file, or to the folder that the file would be made in.
+fn denies_access(path: &Path) -> bool {
+    let needed = Access::READ_OK | Access::WRITE_OK;
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let answer = match access(path, needed) {
+        Err(Errno::NOENT) => access(folder, Access::WRITE_OK | Access::EXEC_OK),
+        answer => answer,
+    };
+    matches!(answer, Err(Errno::ACCESS | Errno::PERM | Errno::ROFS))
 }
 
 /// Another view of the same error, for each further batch of a group.

@@ -13,6 +13,7 @@ use crate::record::{
     WorkItem,
 };
 use crate::sqlite::failure::Trouble;
+use crate::sqlite::text_time;
 use crate::time::{StoreTime, WallTime};
 
 /// The column of a checkpoint's payload and evidence bytes.
@@ -64,11 +65,11 @@ fn optional<T>(
 }
 
 fn wall(row: &Row<'_>, column: usize) -> Mapped<WallTime> {
-    Ok(WallTime::from_millis(get(row, column)?))
+    value(row, column, text_time::parse).map(WallTime::from_millis)
 }
 
 fn store(row: &Row<'_>, column: usize) -> Mapped<StoreTime> {
-    Ok(StoreTime::from_millis(get(row, column)?))
+    value(row, column, text_time::parse).map(StoreTime::from_millis)
 }
 
 /// A task and its integer.
@@ -148,6 +149,11 @@ pub(super) fn item(row: &Row<'_>) -> Mapped<WorkItem> {
         settled,
         created_at: wall(row, 15)?,
     })
+}
+
+/// The largest checkpoint id, of a table that may be empty.
+pub(super) fn largest_id(row: &Row<'_>) -> Mapped<Option<CheckpointId>> {
+    optional(row, 0, |row, column| bytes(row, column).map(CheckpointId::from_bytes))
 }
 
 /// A checkpoint without its bytes.

@@ -26,6 +26,12 @@ fn pragma<T: rusqlite::types::FromSql>(connection: &Connection, sql: &str) -> Re
 /// A file that is no database, belongs to something else, or is newer than this program.
 pub(super) fn version(connection: &Connection, path: &Path) -> Result<u32, OpenError> {
     let told = |trouble: Trouble| trouble.not_opened(path);
+    // All from one snapshot: between two looks another process may bring the file to its schema.
+    let _snapshot = connection
+        .is_autocommit()
+        .then(|| connection.unchecked_transaction())
+        .transpose()
+        .map_err(|error| told(error.into()))?;
     let application_id: i32 = pragma(connection, sql::connection::APPLICATION_ID).map_err(told)?;
     let found: u32 = pragma(connection, sql::connection::USER_VERSION).map_err(told)?;
     let tables: u32 = pragma(connection, sql::connection::TABLE_COUNT).map_err(told)?;

@@ -1,16 +1,20 @@
 //! The SQLite store: one file, one writer thread with group commit, a pool of readers, several processes at once.
 
+mod closing;
 mod connect;
 mod core;
 mod failure;
 mod heads;
+mod log;
 mod map;
 mod migrate;
 mod options;
 mod readers;
 mod reads;
+mod recent;
 mod rows;
 mod sql;
+mod text_time;
 mod watch;
 mod writer;
 
@@ -64,6 +68,7 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`]; a file that is not ours is left untouched.
     pub async fn open(options: SqliteOptions, env: Env) -> Result<Self, OpenError> {
+        let options = options.absolute()?;
         let path = options.path.clone();
         let (answer, answered) = oneshot::channel();
         let opening = env.clone();
@@ -80,13 +85,15 @@ impl SqliteStore {
         let failed =
             |error: std::io::Error| OpenError::Failed { path: options.path.clone(), source: Box::new(error) };
         let clock = core.clock();
-        let readers = Readers::open(options)?;
-        let watch = Watching::start(connect::watcher(options)?).map_err(failed)?;
-        let writer = Writer::start(core, env.clone(), watch.shared()).map_err(failed)?;
+        let (open, others) = closing::order();
+        let readers = Readers::open(options, open.clone())?;
+        let watch = Watching::start(connect::watcher(options)?, open).map_err(failed)?;
+        let writer = Writer::start(core, env.clone(), watch.shared(), others).map_err(failed)?;
         Ok(Self { env, clock, writer, readers, watch })
     }
 
-    /// Finishes what is queued and closes the file. Dropping the store does the same without waiting for it.
+    /// Finishes what is queued and closes the file: when this returns no connection of this store is left. Dropping
+    /// the store does the same without waiting for it.
     pub async fn close(self) {
         let Self { writer, readers, watch, .. } = self;
         drop((readers, watch));

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::error::OpenError;
 
 const KNOWN: &str = "wal_pages, readers, psow, vfs";
+const WAL_PAGES_ALLOWED: &str = "a number of 100 to 1000000 pages";
+const READERS_ALLOWED: &str = "a number of 1 to 64 connections";
 
 /// Where the file is, and what may be chosen about it.
 ///
@@ -64,26 +66,57 @@ impl SqliteOptions {
 
     fn set(&mut self, option: &str, value: &str) -> Result<(), OpenError> {
         let invalid = |option, allowed| OpenError::InvalidOption { option, value: value.to_owned(), allowed };
-        let number =
-            |range: std::ops::RangeInclusive<u32>| value.parse().ok().filter(|number| range.contains(number));
         match option {
             "wal_pages" => {
-                let allowed = "a number of 100 to 1000000 pages";
-                self.wal_pages = number(100..=1_000_000).ok_or_else(|| invalid("wal_pages", allowed))?;
+                self.wal_pages = value.parse().map_err(|_| invalid("wal_pages", WAL_PAGES_ALLOWED))?;
             }
-            "readers" => {
-                let allowed = "a number of 1 to 64 connections";
-                self.readers = number(1..=64).ok_or_else(|| invalid("readers", allowed))?;
-            }
+            "readers" => self.readers = value.parse().map_err(|_| invalid("readers", READERS_ALLOWED))?,
             "psow" => {
-                let number = number(0..=1).ok_or_else(|| invalid("psow", "0 or 1"))?;
-                self.powersafe_overwrite = number == 1;
+                self.powersafe_overwrite = match value {
+                    "0" => false,
+                    "1" => true,
+                    _ => return Err(invalid("psow", "0 or 1")),
+                }
             }
-            "vfs" if value.is_empty() => return Err(invalid("vfs", "the name of a registered VFS")),
             "vfs" => self.vfs = Some(value.to_owned()),
             _ => return Err(OpenError::UnknownOption { option: option.to_owned(), known: KNOWN }),
         }
-        Ok(())
+        self.check()
+    }
+
+    /// The same under the absolute path, once every bound is checked: connections are made later too, and the
+    /// current folder may have changed by then.
+    pub(super) fn absolute(&self) -> Result<Self, OpenError> {
+        self.check()?;
+        let failed = |error| OpenError::Failed { path: self.path.clone(), source: Box::new(error) };
+        Ok(Self { path: std::path::absolute(&self.path).map_err(failed)?, ..self.clone() })
+    }
+
+    /// Checks every bound, however the fields were set.
+    fn check(&self) -> Result<(), OpenError> {
+        let invalid = |option, value: &dyn ToString, allowed| OpenError::InvalidOption {
+            option,
+            value: value.to_string(),
+            allowed,
+        };
+        if !(100..=1_000_000).contains(&self.wal_pages) {
+            return Err(invalid("wal_pages", &self.wal_pages, WAL_PAGES_ALLOWED));
+        }
+        if !(1..=64).contains(&self.readers) {
+            return Err(invalid("readers", &self.readers, READERS_ALLOWED));
+        }
+        // A URI would end at a NUL, and so name another file; without a path it would name a temporary one.
+        let path = self.path.as_os_str().as_bytes();
+        if path.is_empty() || path.contains(&0) {
+            let allowed = "the path of a file, without a NUL character";
+            return Err(invalid("path", &self.path.display(), allowed));
+        }
+        match &self.vfs {
+            Some(vfs) if vfs.is_empty() || vfs.contains('\0') => {
+                Err(invalid("vfs", vfs, "the name of a registered VFS"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The file as an SQLite URI: <https://www.sqlite.org/uri.html>.
@@ -120,7 +153,7 @@ fn encode(uri: &mut String, text: &OsStr) {
             uri.push(char::from(byte));
         } else {
             // Writing to a string cannot fail.
-            drop(write!(uri, "%{byte:02x}"));
+            let _ = write!(uri, "%{byte:02x}");
         }
     }
 }

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 
 use crate::env::Env;
 use crate::error::{OpenError, StoreError};
+use crate::sqlite::closing::StillOpen;
 use crate::sqlite::connect;
 use crate::sqlite::failure::Trouble;
 use crate::sqlite::map::OverBudget;
@@ -19,7 +20,38 @@ const INLINE_BYTES_MAX: usize = 32 * 1024;
 /// How long a read off the caller's thread waits for a connection, and for a lock.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-type Pool = r2d2::Pool<SqliteConnectionManager>;
+type Pool = r2d2::Pool<Manager>;
+
+/// Makes read connections.
+#[derive(Debug)]
+struct Manager {
+    connect: SqliteConnectionManager,
+    open: StillOpen,
+}
+
+/// A read connection.
+#[derive(Debug)]
+struct Reader {
+    connection: Connection,
+    _open: StillOpen,
+}
+
+impl r2d2::ManageConnection for Manager {
+    type Connection = Reader;
+    type Error = rusqlite::Error;
+
+    fn connect(&self) -> rusqlite::Result<Reader> {
+        Ok(Reader { connection: self.connect.connect()?, _open: self.open.clone() })
+    }
+
+    fn is_valid(&self, reader: &mut Reader) -> rusqlite::Result<()> {
+        self.connect.is_valid(&mut reader.connection)
+    }
+
+    fn has_broken(&self, reader: &mut Reader) -> bool {
+        self.connect.has_broken(&mut reader.connection)
+    }
+}
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -28,10 +60,14 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    pub(super) fn open(options: &SqliteOptions) -> Result<Self, OpenError> {
-        let manager = SqliteConnectionManager::file(options.uri())
-            .with_flags(connect::flags())
-            .with_init(|connection| connect::reader(connection));
+    pub(super) fn open(options: &SqliteOptions, open: StillOpen) -> Result<Self, OpenError> {
+        let connect = SqliteConnectionManager::file(options.uri()).with_flags(connect::flags()).with_init(
+            |connection| {
+                connect::reader(connection)?;
+                // Nobody may wait on the caller's thread.
+                connection.busy_timeout(Duration::ZERO)
+            },
+        );
         let pool = r2d2::Pool::builder()
             .max_size(options.readers)
             .min_idle(Some(1))
@@ -40,7 +76,7 @@ impl Readers {
             .max_lifetime(None)
             .connection_timeout(WAIT_MAX)
             .error_handler(Box::new(r2d2::NopErrorHandler))
-            .build(manager)
+            .build(Manager { connect, open })
             .map_err(|error| OpenError::Failed { path: options.path.clone(), source: Box::new(error) })?;
         Ok(Self { pool })
     }
@@ -53,7 +89,7 @@ impl Readers {
         look: impl Fn(&Connection, usize) -> Result<Result<T, OverBudget>, Trouble> + Send + 'static,
     ) -> Result<T, StoreError> {
         if let Some(connection) = self.pool.try_get() {
-            match look(&connection, INLINE_BYTES_MAX) {
+            match look(&connection.connection, INLINE_BYTES_MAX) {
                 Ok(Ok(found)) => return Ok(found),
                 Ok(Err(OverBudget)) => {}
                 Err(trouble) if trouble.is_busy() => {}
@@ -85,11 +121,12 @@ impl Readers {
 }
 
 fn blocking<T>(pool: &Pool, look: impl FnOnce(&Connection) -> Result<T, Trouble>) -> Result<T, StoreError> {
-    let connection =
+    let reader =
         pool.get().map_err(|_| StoreError::Overloaded { waited: WAIT_MAX, held_by: "a read connection" })?;
+    let connection = &reader.connection;
     let timeout = |span| connection.busy_timeout(span).map_err(|error| Trouble::from(error).not_applied());
     timeout(WAIT_MAX)?;
-    let found = look(&connection);
+    let found = look(connection);
     timeout(Duration::ZERO)?;
     found.map_err(Trouble::not_applied)
 }

@@ -13,6 +13,7 @@ use crate::record::{
 use crate::sqlite::failure::Trouble;
 use crate::sqlite::map::{self, OverBudget};
 use crate::sqlite::sql;
+use crate::sqlite::text_time::TextTime;
 use crate::time::Now;
 
 type Found<T> = Result<T, Trouble>;
@@ -138,14 +139,14 @@ pub(super) fn health(now: Now) -> impl FnOnce(&Connection) -> Found<Health> {
     move |connection| {
         // One snapshot for all counts; it ends with the transaction, which is never written to.
         let snapshot = connection.unchecked_transaction()?;
-        let count = |sql: &str, params: &[i64]| -> Found<u64> {
+        let count = |sql: &str, params: &[TextTime]| -> Found<u64> {
             Ok(snapshot.query_row(sql, rusqlite::params_from_iter(params), |row| row.get(0))?)
         };
         Ok(Health {
             store_time: now.store,
             wall_time: now.wall,
             work_items: counted(&snapshot, sql::health::WORK_ITEMS, Status::from_text)?,
-            expired_leases: count(sql::health::EXPIRED, &[now.store.as_millis()])?,
+            expired_leases: count(sql::health::EXPIRED, &[TextTime::from(now.store)])?,
             tasks: counted(&snapshot, sql::health::TASKS, Status::from_text)?,
             operations: counted(&snapshot, sql::health::OPERATIONS, OperationStatus::from_text)?,
             checkpoints: count(sql::health::CHECKPOINTS, &[])?,

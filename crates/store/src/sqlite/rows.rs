@@ -8,6 +8,8 @@ use crate::payload::Payload;
 use crate::record::{CheckpointHeader, Operation, Task, WorkItem};
 use crate::sqlite::failure::Trouble;
 use crate::sqlite::heads::Heads;
+use crate::sqlite::recent::RecentIds;
+use crate::sqlite::text_time::TextTime;
 use crate::sqlite::{map, sql};
 use crate::time::StoreTime;
 
@@ -15,6 +17,7 @@ use crate::time::StoreTime;
 pub(super) struct Transaction<'a> {
     pub(super) connection: &'a Connection,
     pub(super) heads: &'a mut Heads,
+    pub(super) recent: &'a mut RecentIds,
 }
 
 impl Transaction<'_> {
@@ -72,7 +75,7 @@ impl Transaction<'_> {
         match write {
             Write::InsertTask(task, input) => self.insert_task(task, &input),
             Write::MoveHead(task) => {
-                self.heads.move_to(task);
+                self.heads.update(task);
                 Ok(())
             }
             Write::FinishTask(task, result) => self.finish_task(task, &result),
@@ -86,25 +89,13 @@ impl Transaction<'_> {
                         id.as_bytes(),
                         verification.verdict.as_str(),
                         verification.detail,
-                        verification.at.as_millis()
+                        TextTime::from(verification.at)
                     ],
                 )
                 .map(drop),
             Write::InsertOperation(operation) => self.insert_operation(&operation),
             Write::UpdateOperation(operation, output) => self.update_operation(&operation, output.as_ref()),
         }
-    }
-
-    /// Writes every head that moved. To be called once, before COMMIT.
-    pub(super) fn flush(&mut self) -> Result<(), Trouble> {
-        for (row, task) in self.heads.take_moved() {
-            self.execute_one(
-                sql::task::MOVE_HEAD,
-                params![row, task.head.0, task.head_link.as_bytes()],
-                "the head of a task, which did not grow",
-            )?;
-        }
-        Ok(())
     }
 
     fn insert_task(&mut self, task: Task, input: &Payload) -> Result<(), Trouble> {
@@ -116,7 +107,7 @@ impl Transaction<'_> {
                 task.status.as_str(),
                 task.input.as_bytes(),
                 task.head_link.as_bytes(),
-                task.created_at.as_millis()
+                TextTime::from(task.created_at)
             ],
         )?;
         let row = self.connection.last_insert_rowid();
@@ -127,7 +118,7 @@ impl Transaction<'_> {
 
     fn finish_task(&mut self, task: Task, result: &Payload) -> Result<(), Trouble> {
         let row = self.task_row(&task.id)?;
-        let finished_at = task.finished_at.map(crate::time::WallTime::as_millis);
+        let finished_at = task.finished_at.map(TextTime::from);
         let digest = task.result.as_ref().map(crate::digest::Digest::as_bytes);
         self.execute_one(
             sql::task::FINISH,
@@ -139,7 +130,7 @@ impl Transaction<'_> {
             params![row, result.bytes().as_ref()],
             "the payload row of a task that ends",
         )?;
-        self.heads.rewrite(task);
+        self.heads.update(task);
         Ok(())
     }
 
@@ -153,9 +144,9 @@ impl Transaction<'_> {
                 item.kind.as_str(),
                 item.status.as_str(),
                 item.priority,
-                item.available_at.as_millis(),
+                TextTime::from(item.available_at),
                 item.max_attempts,
-                item.created_at.as_millis()
+                TextTime::from(item.created_at)
             ],
         )
         .map(drop)
@@ -168,12 +159,12 @@ impl Transaction<'_> {
             params![
                 item.id.as_str(),
                 item.status.as_str(),
-                item.available_at.as_millis(),
+                TextTime::from(item.available_at),
                 item.fence.0,
                 item.attempt,
                 lease.map(|lease| lease.holder.as_str()),
-                lease.map(|lease| lease.acquired_at.as_millis()),
-                lease.map(|lease| lease.expires_at.as_millis()),
+                lease.map(|lease| TextTime::from(lease.acquired_at)),
+                lease.map(|lease| TextTime::from(lease.expires_at)),
                 item.transition.as_ref().map(TransitionId::as_bytes),
                 item.settled.map(|(fence, _)| fence.0),
                 item.settled.map(|(_, settlement)| settlement.as_str()),
@@ -193,7 +184,7 @@ impl Transaction<'_> {
                 header.sequence.0,
                 header.work_item.as_ref().map(WorkItemId::as_str),
                 header.kind.as_str(),
-                header.created_at.as_millis(),
+                TextTime::from(header.created_at),
                 stored.payload.salt(),
                 header.payload.as_bytes(),
                 header.evidence.as_bytes(),
@@ -202,8 +193,9 @@ impl Transaction<'_> {
                 stored.evidence.bytes().as_ref(),
                 stored.payload.bytes().as_ref(),
             ],
-        )
-        .map(drop)
+        )?;
+        self.recent.insert(header.id);
+        Ok(())
     }
 
     fn insert_operation(&self, operation: &Operation) -> Result<(), Trouble> {
@@ -219,9 +211,9 @@ impl Transaction<'_> {
                 operation.owner.token.as_bytes(),
                 lease.map(|lease| lease.item.as_str()),
                 lease.map(|lease| lease.fence.0),
-                operation.owner.expires_at.as_millis(),
+                TextTime::from(operation.owner.expires_at),
                 operation.attempt,
-                operation.created_at.as_millis(),
+                TextTime::from(operation.created_at),
             ],
         )
         .map(drop)
@@ -238,9 +230,9 @@ impl Transaction<'_> {
                 operation.owner.token.as_bytes(),
                 lease.map(|lease| lease.item.as_str()),
                 lease.map(|lease| lease.fence.0),
-                operation.owner.expires_at.as_millis(),
+                TextTime::from(operation.owner.expires_at),
                 operation.attempt,
-                operation.finished_at.map(crate::time::WallTime::as_millis),
+                operation.finished_at.map(TextTime::from),
                 operation.output.as_ref().map(crate::digest::Digest::as_bytes),
                 output.map(|output| output.bytes().as_ref()),
             ],
@@ -280,7 +272,7 @@ impl Rows for Transaction<'_> {
             let rest = i64::try_from(limit - found.len()).unwrap_or(i64::MAX);
             found.extend(self.rows(
                 sql::item::CLAIMABLE,
-                params![priority, now.as_millis(), rest],
+                params![priority, TextTime::from(now), rest],
                 map::item,
             )?);
             above = priority;
@@ -290,7 +282,7 @@ impl Rows for Transaction<'_> {
 
     fn expired(&mut self, now: StoreTime, limit: usize) -> Result<Vec<WorkItem>, Trouble> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.rows(sql::item::EXPIRED, params![now.as_millis(), limit], map::item)
+        self.rows(sql::item::EXPIRED, params![TextTime::from(now), limit], map::item)
     }
 
     fn moved_by(&mut self, transition: TransitionId) -> Result<Vec<WorkItem>, Trouble> {
@@ -298,8 +290,12 @@ impl Rows for Transaction<'_> {
     }
 
     fn checkpoint(&mut self, id: CheckpointId) -> Result<Option<CheckpointHeader>, Trouble> {
-        // Nearly every id asked for is new: the short look spares the wide one.
-        if self.row(sql::checkpoint::EXISTS, [id.as_bytes()], |_| Ok(()))?.is_none() {
+        let largest = || {
+            let mut statement = self.connection.prepare_cached(sql::checkpoint::LARGEST_ID)?;
+            let mut rows = statement.query([])?;
+            rows.next()?.map_or(Ok(None), map::largest_id)
+        };
+        if !self.recent.may_be_there(id, largest)? {
             return Ok(None);
         }
         self.row(sql::checkpoint::HEADER, [id.as_bytes()], map::header)

@@ -45,40 +45,54 @@ pub(super) mod clock {
     pub(in super::super) const RAISE: &str =
         "UPDATE store_meta SET ceiling_ms = max(ceiling_ms, ?1) WHERE id = 1";
     pub(in super::super) const NEWEST_LEASE: &str =
-        "SELECT max(lease_expires_at_ms) FROM work_items WHERE status = 'in_progress'";
+        "SELECT max(lease_expires_at) FROM work_items WHERE status = 'in_progress'";
+}
+
+/// The columns of a task, in the order that `map::task` reads. Its head is its newest checkpoint; where all are
+/// pruned, what the last of them left on the task.
+macro_rules! task_columns {
+    () => {
+        "t.task_key, t.task_type, t.status, t.input_digest, t.result_digest, max(t.last_sequence, ifnull(h.sequence_number, 0)),
+         CASE WHEN h.sequence_number > t.last_sequence THEN h.link ELSE t.head_link END, t.pruned_through, t.created_at,
+         t.finished_at, t.task_id"
+    };
+}
+
+macro_rules! task_and_head {
+    () => {
+        "tasks t LEFT JOIN checkpoints h ON h.task_id = t.task_id
+           AND h.sequence_number = (SELECT max(sequence_number) FROM checkpoints n WHERE n.task_id = t.task_id) "
+    };
 }
 
 pub(super) mod task {
-    pub(in super::super) const BY_KEY: &str =
-        "SELECT task_key, task_type, status, input_digest, result_digest, last_sequence, head_link, pruned_through,
-                created_at_ms, finished_at_ms, task_id
-         FROM tasks WHERE task_key = ?1";
-    pub(in super::super) const RECORD: &str =
-        "SELECT task_key, task_type, status, input_digest, result_digest, last_sequence, head_link, pruned_through,
-                created_at_ms, finished_at_ms, task_id, length(input) + ifnull(length(result), 0),
-                CASE WHEN length(input) + ifnull(length(result), 0) <= ?2 THEN input END,
-                CASE WHEN length(input) + ifnull(length(result), 0) <= ?2 THEN result END
-         FROM tasks JOIN task_payloads USING (task_id) WHERE task_key = ?1";
+    pub(in super::super) const BY_KEY: &str = concat!("SELECT ", task_columns!(), " FROM ", task_and_head!(), "WHERE t.task_key = ?1");
+    pub(in super::super) const RECORD: &str = concat!(
+        "SELECT ",
+        task_columns!(),
+        ", length(p.input) + ifnull(length(p.result), 0),
+           CASE WHEN length(p.input) + ifnull(length(p.result), 0) <= ?2 THEN p.input END,
+           CASE WHEN length(p.input) + ifnull(length(p.result), 0) <= ?2 THEN p.result END FROM ",
+        task_and_head!(),
+        "JOIN task_payloads p ON p.task_id = t.task_id WHERE t.task_key = ?1"
+    );
     pub(in super::super) const INSERT: &str =
-        "INSERT INTO tasks (task_key, task_type, status, input_digest, head_link, created_at_ms)
+        "INSERT INTO tasks (task_key, task_type, status, input_digest, head_link, created_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     pub(in super::super) const INSERT_INPUT: &str =
         "INSERT INTO task_payloads (task_id, input) VALUES (?1, ?2)";
-    /// Asserts beside its work that a task's numbers only grow.
-    pub(in super::super) const MOVE_HEAD: &str =
-        "UPDATE tasks SET last_sequence = ?2, head_link = ?3 WHERE task_id = ?1 AND last_sequence < ?2";
     pub(in super::super) const FINISH: &str =
-        "UPDATE tasks SET status = ?2, result_digest = ?3, finished_at_ms = ?4 WHERE task_id = ?1";
+        "UPDATE tasks SET status = ?2, result_digest = ?3, finished_at = ?4 WHERE task_id = ?1";
     pub(in super::super) const SET_RESULT: &str = "UPDATE task_payloads SET result = ?2 WHERE task_id = ?1";
 }
 
 macro_rules! full_columns {
     () => {
         "SELECT c.checkpoint_id, t.task_key, c.sequence_number, c.checkpoint_type, c.work_item_id, c.parent_link, c.link,
-                c.payload_digest, c.evidence_digest, c.created_at_ms, c.salt, length(c.payload) + length(c.evidence),
+                c.payload_digest, c.evidence_digest, c.created_at, c.salt, length(c.payload) + length(c.evidence),
                 CASE WHEN length(c.payload) + length(c.evidence) <= ?2 THEN c.payload END,
                 CASE WHEN length(c.payload) + length(c.evidence) <= ?2 THEN c.evidence END,
-                v.verdict, v.detail, v.verified_at_ms
+                v.verdict, v.detail, v.verified_at
          FROM tasks t JOIN checkpoints c ON c.task_id = t.task_id
          LEFT JOIN checkpoint_verifications v ON v.checkpoint_id = c.checkpoint_id "
     };
@@ -91,7 +105,7 @@ macro_rules! operation_columns {
     ($more:literal) => {
         concat!(
             "SELECT o.idempotency_key, t.task_key, o.fingerprint, o.status, o.abandonment, o.token, o.lease_work_item_id,
-                    o.lease_fence, o.owner_expires_at_ms, o.attempt, o.created_at_ms, o.finished_at_ms, o.output_digest",
+                    o.lease_fence, o.owner_expires_at, o.attempt, o.created_at, o.finished_at, o.output_digest",
             $more,
             " FROM idempotency_keys o LEFT JOIN tasks t ON t.task_id = o.task_id "
         )
@@ -101,9 +115,9 @@ macro_rules! operation_columns {
 /// The columns of a work item, in the order that `map::item` reads.
 macro_rules! item_columns {
     () => {
-        "SELECT w.work_item_id, t.task_key, w.work_type, w.status, w.priority, w.available_at_ms, w.fence, w.attempt,
-                w.max_attempts, w.lease_holder, w.lease_acquired_at_ms, w.lease_expires_at_ms, w.transition_id,
-                w.settled_fence, w.settlement, w.created_at_ms
+        "SELECT w.work_item_id, t.task_key, w.work_type, w.status, w.priority, w.available_at, w.fence, w.attempt,
+                w.max_attempts, w.lease_holder, w.lease_acquired_at, w.lease_expires_at, w.transition_id,
+                w.settled_fence, w.settlement, w.created_at
          FROM work_items w CROSS JOIN tasks t ON t.task_id = w.task_id "
     };
 }
@@ -117,41 +131,40 @@ pub(super) mod item {
         "SELECT max(priority) FROM work_items WHERE status = 'pending' AND priority < ?1";
     pub(in super::super) const CLAIMABLE: &str = concat!(
         item_columns!(),
-        "WHERE w.status = 'pending' AND w.priority = ?1 AND w.available_at_ms <= ?2
-         ORDER BY w.available_at_ms, w.work_item_id LIMIT ?3"
+        "WHERE w.status = 'pending' AND w.priority = ?1 AND w.available_at <= ?2
+         ORDER BY w.available_at, w.work_item_id LIMIT ?3"
     );
-    /// By the text column, as the operators' queries are, so that one index serves both.
     pub(in super::super) const EXPIRED: &str = concat!(
         item_columns!(),
         "WHERE w.status = 'in_progress'
-           AND w.lease_expires_at <= strftime('%Y-%m-%d %H:%M:%f', ?1 / 1000.0, 'unixepoch')
+           AND w.lease_expires_at <= ?1
          ORDER BY w.lease_expires_at, w.work_item_id LIMIT ?2"
     );
     pub(in super::super) const INSERT: &str =
-        "INSERT INTO work_items (work_item_id, task_id, work_type, status, priority, available_at_ms, max_attempts,
-                                 created_at_ms)
+        "INSERT INTO work_items (work_item_id, task_id, work_type, status, priority, available_at, max_attempts,
+                                 created_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     /// Asserts beside its work that a fence only grows.
     pub(in super::super) const UPDATE: &str =
         "UPDATE work_items
-         SET status = ?2, available_at_ms = ?3, fence = ?4, attempt = ?5, lease_holder = ?6, lease_acquired_at_ms = ?7,
-             lease_expires_at_ms = ?8, transition_id = ?9, settled_fence = ?10, settlement = ?11
+         SET status = ?2, available_at = ?3, fence = ?4, attempt = ?5, lease_holder = ?6, lease_acquired_at = ?7,
+             lease_expires_at = ?8, transition_id = ?9, settled_fence = ?10, settlement = ?11
          WHERE work_item_id = ?1 AND fence <= ?4";
 }
 
 pub(super) mod checkpoint {
     pub(in super::super) const HEADER: &str =
         "SELECT c.checkpoint_id, t.task_key, c.sequence_number, c.checkpoint_type, c.work_item_id, c.parent_link, c.link,
-                c.payload_digest, c.evidence_digest, c.created_at_ms
+                c.payload_digest, c.evidence_digest, c.created_at
          FROM checkpoints c CROSS JOIN tasks t ON t.task_id = c.task_id WHERE c.checkpoint_id = ?1";
-    pub(in super::super) const EXISTS: &str = "SELECT 1 FROM checkpoints WHERE checkpoint_id = ?1";
+    pub(in super::super) const LARGEST_ID: &str = "SELECT max(checkpoint_id) FROM checkpoints";
     pub(in super::super) const INSERT: &str =
-        "INSERT INTO checkpoints (checkpoint_id, task_id, sequence_number, work_item_id, checkpoint_type, created_at_ms,
+        "INSERT INTO checkpoints (checkpoint_id, task_id, sequence_number, work_item_id, checkpoint_type, created_at,
                                   salt, payload_digest, evidence_digest, parent_link, link, evidence, payload)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     pub(in super::super) const RECORD_VERIFICATION: &str =
-        "INSERT INTO checkpoint_verifications (checkpoint_id, verdict, detail, verified_at_ms) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (checkpoint_id) DO UPDATE SET verdict = ?2, detail = ?3, verified_at_ms = ?4";
+        "INSERT INTO checkpoint_verifications (checkpoint_id, verdict, detail, verified_at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (checkpoint_id) DO UPDATE SET verdict = ?2, detail = ?3, verified_at = ?4";
     /// The parameter after the last named one bounds the bytes that are read at once.
     pub(in super::super) const FULL: &str = concat!(full_columns!(), "WHERE c.checkpoint_id = ?1");
     pub(in super::super) const NEWEST_FIRST: &str = concat!(
@@ -179,12 +192,12 @@ pub(super) mod operation {
     );
     pub(in super::super) const INSERT: &str =
         "INSERT INTO idempotency_keys (idempotency_key, task_id, fingerprint, status, abandonment, token,
-                                       lease_work_item_id, lease_fence, owner_expires_at_ms, attempt, created_at_ms)
+                                       lease_work_item_id, lease_fence, owner_expires_at, attempt, created_at)
          VALUES (?1, (SELECT task_id FROM tasks WHERE task_key = ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     /// Asserts beside its work that a finished outcome never changes.
     pub(in super::super) const UPDATE: &str = "UPDATE idempotency_keys
          SET status = ?2, abandonment = ?3, token = ?4, lease_work_item_id = ?5, lease_fence = ?6,
-             owner_expires_at_ms = ?7, attempt = ?8, finished_at_ms = ?9, output_digest = ?10, output = ?11
+             owner_expires_at = ?7, attempt = ?8, finished_at = ?9, output_digest = ?10, output = ?11
          WHERE idempotency_key = ?1 AND status IN ('pending', 'in_doubt')";
 }
 
@@ -196,5 +209,5 @@ pub(super) mod health {
     pub(in super::super) const CHECKPOINTS: &str = "SELECT count(*) FROM checkpoints";
     pub(in super::super) const EXPIRED: &str = "SELECT count(*) FROM work_items
          WHERE status = 'in_progress'
-           AND lease_expires_at <= strftime('%Y-%m-%d %H:%M:%f', ?1 / 1000.0, 'unixepoch')";
+           AND lease_expires_at <= ?1";
 }

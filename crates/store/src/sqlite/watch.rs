@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use crate::env::Env;
+use crate::sqlite::closing::StillOpen;
 use crate::sqlite::sql;
 use crate::store::ChangeStamp;
 use crate::sync::{Condvar, Mutex, Notify, sleep_thread, spawn_thread, within};
@@ -35,10 +36,14 @@ pub(super) struct Watching(Arc<Watch>);
 
 impl Watching {
     /// Starts the thread.
-    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+    pub(super) fn start(connection: Connection, open: StillOpen) -> std::io::Result<Self> {
         let watch = Arc::new(Watch::default());
         let polling = Arc::clone(&watch);
-        spawn_thread("steadfast-watch", move || polling.poll(&connection))?;
+        spawn_thread("steadfast-watch", move || {
+            polling.poll(&connection);
+            drop(connection);
+            drop(open);
+        })?;
         Ok(Self(watch))
     }
 

@@ -10,6 +10,7 @@ use crate::batch::Batch;
 use crate::env::{Env, Failpoint};
 use crate::error::StoreError;
 use crate::outcome::Committed;
+use crate::sqlite::closing::AllClosed;
 use crate::sqlite::core::{Answer, SqliteCore};
 use crate::sqlite::watch::Watch;
 use crate::sync::queue::{Receiver, Sender, bounded};
@@ -57,7 +58,12 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(core: SqliteCore, env: Env, watch: Arc<Watch>) -> std::io::Result<Self> {
+    pub(super) fn start(
+        core: SqliteCore,
+        env: Env,
+        watch: Arc<Watch>,
+        others: AllClosed,
+    ) -> std::io::Result<Self> {
         let (queue, requests) = bounded(QUEUE_BATCHES_MAX);
         let log_pages = Arc::new(AtomicU32::new(0));
         let (end, ended) = oneshot::channel();
@@ -71,6 +77,7 @@ impl Writer {
         };
         spawn_thread("steadfast-writer", move || {
             thread.run();
+            others.wait();
             drop(thread);
             drop(end);
         })?;
@@ -186,8 +193,14 @@ impl Thread {
             let Some(request) = self.pending.pop_front() else { break };
             match answer {
                 // The lock was waited for as long as the least patient of the group would.
-                Err(StoreError::Overloaded { .. }) if request.waited(&self.env) < request.batch.wait() => {
-                    again.push(request);
+                Err(StoreError::Overloaded { held_by, .. }) => {
+                    let waited = request.waited(&self.env);
+                    if waited < request.batch.wait() {
+                        again.push(request);
+                    } else {
+                        // In the queue, too.
+                        request.reply(Err(StoreError::Overloaded { waited, held_by }));
+                    }
                 }
                 answer => request.reply(answer),
             }

@@ -1,5 +1,5 @@
--- Tasks and work items. Times are integer milliseconds; their text forms are computed on reading, in the format
--- that compares with CURRENT_TIMESTAMP. task_id is the integer that rows refer to; task_key is the caller's name.
+-- Tasks and work items. Times are text, YYYY-MM-DD HH:MM:SS.mmm in UTC, which compares with CURRENT_TIMESTAMP; only
+-- the store's own clock counts in milliseconds. task_id is the integer that rows refer to; task_key is the caller's name.
 
 CREATE TABLE store_meta (
     id          INTEGER PRIMARY KEY CHECK (id = 1),
@@ -19,13 +19,11 @@ CREATE TABLE tasks (
     last_sequence  INTEGER NOT NULL DEFAULT 0,
     head_link      BLOB    NOT NULL,
     pruned_through INTEGER NOT NULL DEFAULT 0,
-    created_at_ms  INTEGER NOT NULL,
-    finished_at_ms INTEGER,
-    created_at     TEXT GENERATED ALWAYS AS (strftime('%Y-%m-%d %H:%M:%f', created_at_ms / 1000.0, 'unixepoch')) VIRTUAL,
-    finished_at    TEXT GENERATED ALWAYS AS (strftime('%Y-%m-%d %H:%M:%f', finished_at_ms / 1000.0, 'unixepoch')) VIRTUAL
+    created_at     TEXT    NOT NULL,
+    finished_at    TEXT
 ) STRICT;
 
--- Beside the task, so that moving its head rewrites no large row.
+-- Beside the task, so that nothing else of it rewrites large rows.
 CREATE TABLE task_payloads (
     task_id INTEGER PRIMARY KEY REFERENCES tasks (task_id),
     input   BLOB NOT NULL,
@@ -39,27 +37,23 @@ CREATE TABLE work_items (
     work_type            TEXT    NOT NULL,
     status               TEXT    NOT NULL,
     priority             INTEGER NOT NULL,
-    available_at_ms      INTEGER NOT NULL,
+    available_at         TEXT    NOT NULL,
     fence                INTEGER NOT NULL DEFAULT 0,
     attempt              INTEGER NOT NULL DEFAULT 0,
     max_attempts         INTEGER NOT NULL,
     lease_holder         TEXT,
-    lease_acquired_at_ms INTEGER,
-    lease_expires_at_ms  INTEGER,
+    lease_acquired_at    TEXT,
+    lease_expires_at     TEXT,
     transition_id        BLOB,
     settled_fence        INTEGER,
     settlement           TEXT,
-    created_at_ms        INTEGER NOT NULL,
-    available_at         TEXT GENERATED ALWAYS AS (strftime('%Y-%m-%d %H:%M:%f', available_at_ms / 1000.0, 'unixepoch')) VIRTUAL,
-    lease_acquired_at    TEXT GENERATED ALWAYS AS (strftime('%Y-%m-%d %H:%M:%f', lease_acquired_at_ms / 1000.0, 'unixepoch')) VIRTUAL,
-    lease_expires_at     TEXT GENERATED ALWAYS AS (strftime('%Y-%m-%d %H:%M:%f', lease_expires_at_ms / 1000.0, 'unixepoch')) VIRTUAL,
-    created_at           TEXT GENERATED ALWAYS AS (strftime('%Y-%m-%d %H:%M:%f', created_at_ms / 1000.0, 'unixepoch')) VIRTUAL
+    created_at           TEXT    NOT NULL
 ) STRICT;
 
 CREATE INDEX idx_work_items_lease
     ON work_items (lease_expires_at) WHERE status = 'in_progress';
 CREATE INDEX idx_work_items_status_priority
-    ON work_items (priority DESC, available_at_ms, work_item_id) WHERE status = 'pending';
+    ON work_items (priority DESC, available_at, work_item_id) WHERE status = 'pending';
 CREATE INDEX idx_work_items_transition
     ON work_items (transition_id) WHERE transition_id IS NOT NULL;
 CREATE INDEX idx_work_items_task

@@ -7,24 +7,30 @@ CREATE TABLE checkpoints (
     sequence_number INTEGER NOT NULL,
     work_item_id    TEXT,
     checkpoint_type TEXT    NOT NULL,
-    created_at_ms   INTEGER NOT NULL,
+    created_at      TEXT    NOT NULL,
     salt            BLOB    NOT NULL,
     payload_digest  BLOB    NOT NULL,
     evidence_digest BLOB    NOT NULL,
     parent_link     BLOB    NOT NULL,
     link            BLOB    NOT NULL,
     evidence        BLOB    NOT NULL,
-    payload         BLOB    NOT NULL,
-    created_at      TEXT GENERATED ALWAYS AS (strftime('%Y-%m-%d %H:%M:%f', created_at_ms / 1000.0, 'unixepoch')) VIRTUAL
+    payload         BLOB    NOT NULL
 ) STRICT;
 
 CREATE UNIQUE INDEX idx_checkpoints_task_seq ON checkpoints (task_id, sequence_number);
+
+-- The newest checkpoint is the head of its task, so that an append need not rewrite the task. When the newest goes,
+-- by whoever's hand, its number and link stay on the task: numbers are never given out twice.
+CREATE TRIGGER checkpoints_head AFTER DELETE ON checkpoints
+BEGIN
+    UPDATE tasks SET last_sequence = OLD.sequence_number, head_link = OLD.link
+    WHERE task_id = OLD.task_id AND last_sequence < OLD.sequence_number;
+END;
 
 -- Beside the checkpoint, so that a verdict rewrites no payload.
 CREATE TABLE checkpoint_verifications (
     checkpoint_id  BLOB PRIMARY KEY REFERENCES checkpoints (checkpoint_id) ON DELETE CASCADE,
     verdict        TEXT    NOT NULL,
     detail         TEXT    NOT NULL,
-    verified_at_ms INTEGER NOT NULL,
-    verified_at    TEXT GENERATED ALWAYS AS (strftime('%Y-%m-%d %H:%M:%f', verified_at_ms / 1000.0, 'unixepoch')) VIRTUAL
+    verified_at    TEXT    NOT NULL
 ) STRICT;

@@ -10,14 +10,12 @@ CREATE TABLE idempotency_keys (
     token                BLOB    NOT NULL,
     lease_work_item_id   TEXT,
     lease_fence          INTEGER,
-    owner_expires_at_ms  INTEGER NOT NULL,
+    owner_expires_at     TEXT    NOT NULL,
     attempt              INTEGER NOT NULL,
-    created_at_ms        INTEGER NOT NULL,
-    finished_at_ms       INTEGER,
+    created_at           TEXT    NOT NULL,
+    finished_at          TEXT,
     output_digest        BLOB,
-    output               BLOB,
-    created_at           TEXT GENERATED ALWAYS AS (strftime('%Y-%m-%d %H:%M:%f', created_at_ms / 1000.0, 'unixepoch')) VIRTUAL,
-    finished_at          TEXT GENERATED ALWAYS AS (strftime('%Y-%m-%d %H:%M:%f', finished_at_ms / 1000.0, 'unixepoch')) VIRTUAL
+    output               BLOB
 ) STRICT;
 
 CREATE INDEX idx_idempotency_keys_task ON idempotency_keys (task_id, idempotency_key) WHERE task_id IS NOT NULL;

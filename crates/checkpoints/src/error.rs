@@ -1,0 +1,67 @@
+//! What can go wrong with checkpoints, said so that the caller knows what to do.
+
+use steadfast_store::{
+    CheckpointId, CommandError, PayloadTooLarge, Rejection, StoreError, Superseded, TaskId,
+};
+
+use crate::evidence::{EvidenceReport, Finding, InvalidEvidence};
+use crate::step::ERROR_BOUNDARY;
+
+/// Trouble with a checkpoint. Unless it holds [`StoreError::Unknown`], nothing was written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// The state is too large for one payload.
+    #[error(transparent)]
+    TooLarge(#[from] PayloadTooLarge),
+    /// The evidence makes no sense.
+    #[error(transparent)]
+    InvalidEvidence(#[from] InvalidEvidence),
+    /// The kind belongs to the store.
+    #[error("checkpoints of kind {ERROR_BOUNDARY:?} are made by the store alone: choose another kind")]
+    ReservedKind,
+    /// The evidence does not hold at the moment of the commit.
+    #[error("the evidence does not hold, so the checkpoint was not made: {0}")]
+    EvidenceFailed(EvidenceReport),
+    /// A file that was to become evidence could not be taken as such.
+    #[error("{path:?} cannot be evidence: {finding}")]
+    NotObserved {
+        /// The path, relative to the base.
+        path: String,
+        /// Why.
+        finding: Finding,
+    },
+    /// No such checkpoint.
+    #[error("there is no checkpoint {checkpoint}: check the id; it may have been pruned")]
+    NoSuchCheckpoint {
+        /// The id asked for.
+        checkpoint: CheckpointId,
+    },
+    /// No such task.
+    #[error("there is no task {task}: create it first")]
+    NoSuchTask {
+        /// The id asked for.
+        task: TaskId,
+    },
+    /// A precondition did not hold.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The commit was applied before, and its rows have changed since.
+    #[error(transparent)]
+    Superseded(#[from] Superseded),
+    /// Trouble with the storage.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<CommandError> for CheckpointError {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Rejected(rejection) => Self::Rejected(rejection),
+            CommandError::Superseded(superseded) => Self::Superseded(superseded),
+            CommandError::Store(error) => Self::Store(error),
+            // The type may grow: whatever it says, the sentence is kept.
+            other => Self::Store(StoreError::Failed { source: other.into() }),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Making, reading and verifying the checkpoints of tasks.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use steadfast_store::{
+    Batch, Checkpoint, CheckpointId, CheckpointPage, Durability, Guard, RESOLVE_PATIENCE, RecordVerification,
+    Store, TaskId, Verdict, commit_one_resolved, commit_resolved,
+};
+
+use crate::error::CheckpointError;
+use crate::evidence::{self, EvidencePack, EvidenceReport, FileHash, Finding, Judgement, Obstacle, Piece};
+use crate::step::{NewCheckpoint, Prepared, Step};
+use crate::sync::off_thread;
+use crate::verify::{VerificationReport, trusted_evidence};
+
+/// How a manager works.
+///
+/// ```
+/// use steadfast_checkpoints::CheckpointOptions;
+///
+/// let options = CheckpointOptions { auto_verify: false, ..CheckpointOptions::new("/srv/agent/work") };
+/// assert_eq!(options.base, std::path::Path::new("/srv/agent/work"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointOptions {
+    /// The folder that all evidence lies below. It is opened anew for each look.
+    pub base: PathBuf,
+    /// Whether [`commit_step`](CheckpointManager::commit_step) looks at the evidence first, refuses what does not
+    /// hold, and records the verdict in the same commit: on unless switched off.
+    pub auto_verify: bool,
+}
+
+impl CheckpointOptions {
+    /// Evidence below `base`, looked at before each commit.
+    pub fn new(base: impl Into<PathBuf>) -> Self {
+        Self { base: base.into(), auto_verify: true }
+    }
+}
+
+/// Makes, reads and verifies checkpoints. Cloning is cheap. The [crate](crate) has an example of a step with
+/// evidence; this one makes two under a lease's guard or without, and verifies them.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use steadfast_checkpoints::{ChainReport, CheckpointManager, CheckpointOptions, NewCheckpoint};
+/// # use steadfast_store::{CreateTask, Guard, Label, MemoryStore, Payload, StoreExt, TaskId, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = Arc::new(MemoryStore::new(Env::system()));
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # store.create_task(CreateTask { task: task.clone(), kind, input: Payload::empty() }).await?;
+/// # let guard: Option<Guard> = None;
+/// let checkpoints = CheckpointManager::new(store, CheckpointOptions::new("."));
+/// for state in ["sources collected", "draft written"] {
+///     let new = NewCheckpoint::new(task.clone(), Label::new("step")?, state);
+///     let prepared = checkpoints.prepare(new)?;
+///     // Beside it in the same commit: the operation's result, the settlement of the lease.
+///     let step = checkpoints.commit_step(&prepared, guard.clone(), |_batch| {}).await?;
+///     println!("{} is checkpoint {}", prepared.id(), step.appended.sequence);
+///     assert!(checkpoints.verify(prepared.id()).await?.is_verified());
+/// }
+/// assert!(matches!(checkpoints.verify_chain(&task).await?, ChainReport::Intact { length: 2, .. }));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct CheckpointManager {
+    store: Arc<dyn Store>,
+    options: Arc<CheckpointOptions>,
+}
+
+impl CheckpointManager {
+    /// A manager over `store`.
+    pub fn new(store: Arc<dyn Store>, options: CheckpointOptions) -> Self {
+        Self { store, options: Arc::new(options) }
+    }
+
+    /// The store below.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Gives a checkpoint its identity and digests. Hashes the payload; touches neither store nor evidence.
+    ///
+    /// # Errors
+    /// [`CheckpointError::TooLarge`], [`CheckpointError::InvalidEvidence`], [`CheckpointError::ReservedKind`].
+    pub fn prepare(&self, new: NewCheckpoint) -> Result<Prepared, CheckpointError> {
+        new.prepare(self.store.env())
+    }
+
+    /// Commits a step: the checkpoint, under `guard` if one is given, then whatever `also` adds (the operation's
+    /// result, the settlement of the lease), all in one batch, all or nothing, durable on return. With `auto_verify`
+    /// the evidence is looked at just before, and the verdict is part of the same batch.
+    ///
+    /// An unknown answer is resolved by submitting the same batch again. After an error the same step may be
+    /// committed again, with the same commands beside it: it applies once. Dropping the future loses the answer, not
+    /// a write that was submitted.
+    ///
+    /// # Errors
+    /// [`CheckpointError::EvidenceFailed`] when the evidence does not hold, or cannot be looked at;
+    /// [`CheckpointError::Rejected`] when the guard is stale, the parent is another one, or a command beside it was
+    /// refused; [`CheckpointError::Store`]. Only [`StoreError::Unknown`](steadfast_store::StoreError::Unknown) may
+    /// have been applied.
+    pub async fn commit_step(
+        &self,
+        prepared: &Prepared,
+        guard: Option<Guard>,
+        also: impl FnOnce(&mut Batch),
+    ) -> Result<Step, CheckpointError> {
+        let mut batch = Batch::durable();
+        let append = match guard {
+            Some(guard) => batch.add_guarded(guard, prepared.command()),
+            None => batch.add(prepared.command()),
+        };
+        if self.options.auto_verify {
+            let report = self.check(prepared.evidence().clone()).await;
+            if report.judgement != Judgement::Verified {
+                return Err(CheckpointError::EvidenceFailed(report));
+            }
+            let (checkpoint, detail) = (prepared.id(), String::new());
+            batch.add(RecordVerification { checkpoint, verdict: Verdict::Verified, detail });
+        }
+        also(&mut batch);
+        let committed = commit_resolved(&*self.store, batch, RESOLVE_PATIENCE).await?;
+        let applied = committed.into_applied()?;
+        Ok(Step { appended: applied.get(append)?.clone(), applied })
+    }
+
+    /// Takes a file below the base folder as a piece of evidence, with the content that it has now.
+    ///
+    /// # Errors
+    /// [`CheckpointError::InvalidEvidence`] for a path that may leave the base; [`CheckpointError::NotObserved`]
+    /// when there is no such file, or none that may be read here.
+    pub async fn observe_file(&self, path: &str) -> Result<Piece, CheckpointError> {
+        // The path is checked before anything is opened.
+        let unseen = FileHash::new(path, steadfast_store::Digest::ZERO)?;
+        let (options, wanted) = (Arc::clone(&self.options), unseen.path().to_owned());
+        let observed = off_thread(self.store.env(), move || evidence::observe(&options.base, &wanted)).await;
+        match observed.unwrap_or(Err(Finding::Pending(Obstacle::BrokenOff))) {
+            Ok(digest) => Ok(Piece::FileHash(FileHash::new(path, digest)?)),
+            Err(finding) => Err(CheckpointError::NotObserved { path: path.to_owned(), finding }),
+        }
+    }
+
+    /// A checkpoint. One with a damaged payload is returned and says so.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Store`].
+    pub async fn get(&self, id: CheckpointId) -> Result<Option<Checkpoint>, CheckpointError> {
+        Ok(self.store.checkpoint(id).await?)
+    }
+
+    /// Some checkpoints of a task, with their payloads; an empty page means there are no more.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Store`], for a limit out of bounds too.
+    pub async fn list(
+        &self,
+        task: &TaskId,
+        page: CheckpointPage,
+    ) -> Result<Vec<Checkpoint>, CheckpointError> {
+        Ok(self.store.checkpoints(task, page).await?)
+    }
+
+    /// Looks at the evidence of a pack now, off the threads that poll futures. Changes nothing.
+    pub async fn check(&self, pack: EvidencePack) -> EvidenceReport {
+        if pack.pieces().is_empty() {
+            return EvidenceReport::new(pack.rule(), Vec::new());
+        }
+        let (options, looked_at) = (Arc::clone(&self.options), pack.clone());
+        let report = off_thread(self.store.env(), move || looked_at.look(&options.base)).await;
+        report.unwrap_or_else(|| EvidenceReport::broken_off(pack.rule(), pack.pieces().to_vec()))
+    }
+
+    /// Looks at a checkpoint now: its link, its bytes, its evidence. Changes nothing.
+    pub async fn inspect(&self, checkpoint: &Checkpoint) -> VerificationReport {
+        match trusted_evidence(checkpoint) {
+            Ok(pack) => VerificationReport {
+                checkpoint: checkpoint.header.id,
+                sequence: checkpoint.header.sequence,
+                fault: None,
+                evidence: self.check(pack).await,
+            },
+            Err(fault) => VerificationReport::faulty(&checkpoint.header, fault),
+        }
+    }
+
+    /// Looks at a checkpoint now, as [`inspect`](Self::inspect) does, and records the verdict, unless it is pending.
+    /// The record is relaxed: verified means verified now, so a lost record costs its history and nothing else.
+    ///
+    /// # Errors
+    /// [`CheckpointError::NoSuchCheckpoint`]; [`CheckpointError::Store`] when it could not be read, or the verdict not
+    /// be recorded.
+    pub async fn verify(&self, id: CheckpointId) -> Result<VerificationReport, CheckpointError> {
+        let checkpoint = self.get(id).await?.ok_or(CheckpointError::NoSuchCheckpoint { checkpoint: id })?;
+        let report = self.inspect(&checkpoint).await;
+        if let Some(verdict) = report.verdict() {
+            let record = RecordVerification { checkpoint: id, verdict, detail: report.detail() };
+            commit_one_resolved(&*self.store, Durability::Relaxed, record).await?;
+        }
+        Ok(report)
+    }
+}

@@ -1,0 +1,130 @@
+//! What a look at one checkpoint says: its bytes and its link first, then its evidence.
+
+use std::fmt;
+
+use steadfast_store::{
+    Checkpoint, CheckpointHeader, CheckpointId, DamagedPayload, Digest, Link, SequenceNumber, Verdict,
+};
+
+use crate::evidence::{EvidencePack, EvidenceReport, Judgement, UnreadableEvidence};
+
+/// What is wrong with a checkpoint itself, whatever its evidence says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Its fields do not give its link.
+    #[error("its fields do not give its link, so something was changed: go on from another checkpoint")]
+    Link,
+    /// Its payload is damaged.
+    #[error("payload: {0}")]
+    Payload(#[source] DamagedPayload),
+    /// Its evidence is damaged.
+    #[error("evidence: {0}")]
+    Evidence(#[source] DamagedPayload),
+    /// Its evidence cannot be read.
+    #[error(transparent)]
+    Unreadable(UnreadableEvidence),
+}
+
+/// What a look at a checkpoint found. It speaks of the moment of the look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerificationReport {
+    /// The checkpoint.
+    pub checkpoint: CheckpointId,
+    /// Its place in its task.
+    pub sequence: SequenceNumber,
+    /// What is wrong with the checkpoint itself; its evidence was not looked at then.
+    pub fault: Option<Fault>,
+    /// What was found of its evidence.
+    pub evidence: EvidenceReport,
+}
+
+impl VerificationReport {
+    /// A report of a checkpoint whose evidence need not be looked at.
+    pub(crate) fn faulty(header: &CheckpointHeader, fault: Fault) -> Self {
+        let evidence = EvidenceReport { judgement: Judgement::Failed, pieces: Vec::new() };
+        Self { checkpoint: header.id, sequence: header.sequence, fault: Some(fault), evidence }
+    }
+
+    /// What all of it says.
+    pub fn judgement(&self) -> Judgement {
+        if self.fault.is_some() { Judgement::Failed } else { self.evidence.judgement }
+    }
+
+    /// Whether the checkpoint may be gone on from, now.
+    pub fn is_verified(&self) -> bool {
+        self.judgement() == Judgement::Verified
+    }
+
+    /// The verdict to be recorded; none when some piece could not be looked at and the rule depends on it.
+    pub(crate) fn verdict(&self) -> Option<Verdict> {
+        match self.judgement() {
+            Judgement::Verified => Some(Verdict::Verified),
+            Judgement::Failed => Some(Verdict::Failed),
+            Judgement::Pending => None,
+        }
+    }
+
+    /// What does not hold, as one line; empty when all of it does.
+    pub fn detail(&self) -> String {
+        if let Some(fault) = &self.fault {
+            return fault.to_string();
+        }
+        let pieces: Vec<String> = self.evidence.open_pieces().map(ToString::to_string).collect();
+        pieces.join("; ")
+    }
+}
+
+impl fmt::Display for VerificationReport {
+    /// The place, the judgement, and what does not hold.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "checkpoint {} ({}): {}", self.sequence, self.checkpoint, self.judgement())?;
+        let detail = self.detail();
+        if detail.is_empty() { Ok(()) } else { write!(f, "; {detail}") }
+    }
+}
+
+/// The link that the fields of a checkpoint give.
+pub(crate) fn link_of(header: &CheckpointHeader) -> Digest {
+    Link {
+        parent: header.parent_link,
+        task: &header.task,
+        sequence: header.sequence.0,
+        id: header.id,
+        kind: &header.kind,
+        work_item: header.work_item.as_ref(),
+        payload: header.payload,
+        evidence: header.evidence,
+    }
+    .digest()
+}
+
+/// Holds the link against the fields, and the bytes against the digests that the link covers.
+///
+/// # Errors
+/// What does not match.
+pub(crate) fn check_bytes(checkpoint: &Checkpoint) -> Result<(), Fault> {
+    let Checkpoint { header, payload, evidence, .. } = checkpoint;
+    if link_of(header) != header.link {
+        return Err(Fault::Link);
+    }
+    let match_digest = |stored, found| {
+        if stored == found { Ok(()) } else { Err(DamagedPayload { stored, found }) }
+    };
+    let payload = payload.as_ref().map_err(Clone::clone);
+    payload.and_then(|payload| match_digest(header.payload, payload.digest())).map_err(Fault::Payload)?;
+    let evidence = evidence.as_ref().map_err(Clone::clone);
+    evidence.and_then(|evidence| match_digest(header.evidence, evidence.digest())).map_err(Fault::Evidence)
+}
+
+/// The evidence of a checkpoint whose bytes and link are as they were made.
+///
+/// # Errors
+/// What is wrong with the checkpoint.
+pub(crate) fn trusted_evidence(checkpoint: &Checkpoint) -> Result<EvidencePack, Fault> {
+    check_bytes(checkpoint)?;
+    match &checkpoint.evidence {
+        Ok(evidence) => EvidencePack::from_payload(evidence).map_err(Fault::Unreadable),
+        Err(damaged) => Err(Fault::Evidence(damaged.clone())),
+    }
+}

@@ -1,0 +1,9 @@
+//! The tests of the checkpoints crate, over the in-memory store: steps, evidence, chains, and where to go on from.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod chains;
+mod evidence;
+mod latest;
+mod stage;
+mod steps;

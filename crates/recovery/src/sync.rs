@@ -1,0 +1,4 @@
+//! The channels of this crate: all of them come from here, so that a schedule explorer can put its own in their
+//! place.
+
+pub(crate) use tokio::sync::watch;
