@@ -48,6 +48,17 @@ pub struct Entry {
     pub command: Command,
 }
 
+impl Entry {
+    /// The lease that must hold: the guard, or the one that an operation names as its owner's. Who has lost that must
+    /// not state an intent under it.
+    pub(crate) fn lease(&self) -> Option<&Guard> {
+        match &self.command {
+            Command::BeginOperation(command) => self.guard.as_ref().or(command.lease.as_ref()),
+            _ => self.guard.as_ref(),
+        }
+    }
+}
+
 /// Commands to be applied together. Cloning is cheap: payloads are shared. Keep a clone until the commit has
 /// answered: an `Unknown` answer is resolved by submitting the very same batch again.
 ///

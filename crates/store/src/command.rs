@@ -36,7 +36,8 @@ pub enum TaskEnd {
     Cancelled,
 }
 
-/// Ends a task. Identity: the task and its result. A finished task stays as it is.
+/// Ends a task. Identity: the task and its result. A finished task stays as it is. Its work items stay too: who claims
+/// one meets an ended task, and may settle it; a sweep cancels those whose leases end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FinishTask {
     /// The task.
@@ -68,7 +69,7 @@ pub struct Enqueue {
 
 /// Takes up to `limit` available items under a lease, in the order priority descending, available-at, id.
 /// Identity: the claim id. A claim that took nothing, or whose items have all moved on since, leaves no trace and
-/// is evaluated anew.
+/// is evaluated anew; otherwise it answers with those it still holds, as they stand now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     /// This claim.
@@ -168,7 +169,7 @@ pub struct BeginOperation {
     pub token: OperationToken,
     /// The task it is done for, which must be there.
     pub task: Option<TaskId>,
-    /// The lease it runs under: when that is lost, so is the attempt.
+    /// The lease it runs under, which must hold, as if it were the guard: when that is lost, so is the attempt.
     pub lease: Option<Guard>,
     /// How long nobody else may take it over.
     pub term: Term,
@@ -183,7 +184,8 @@ pub enum OperationEnd {
     Succeeded(Payload),
     /// With an error, which every later caller gets.
     Failed(Payload),
-    /// Its owner is gone and nobody knows. Allowed once the owner has lost it.
+    /// Its owner is gone and nobody knows. Allowed once the owner has lost it. Submitted again, it is recognised
+    /// while the doubt lasts; once a result has settled it, it is rejected as ended.
     InDoubt,
 }
 

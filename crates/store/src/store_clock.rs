@@ -28,6 +28,7 @@ impl StoreClock {
         Self::anchored(clock, StoreTime::from_millis(clock.wall().as_millis()))
     }
 
+    #[cfg(any(feature = "sqlite", test))]
     /// The clock for this boot. `newest_lease` is the latest deadline of any lease in the store.
     pub(crate) fn resume(self, clock: &dyn Clock, newest_lease: Option<StoreTime>) -> Self {
         if self.boot == clock.boot().boot {

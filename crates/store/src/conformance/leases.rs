@@ -1,7 +1,7 @@
 //! Cases about leases: the fence decides who may do anything, the term decides when it may be taken away.
 
 use crate::batch::Batch;
-use crate::command::{Settle, TaskEnd};
+use crate::command::{BeginOperation, Settle, TaskEnd};
 use crate::conformance::commands::{
     ALMOST_TERM, BatchExt, TERM, append, begin, claim, create, enqueue, finish, guard, ms, named, one, renew,
     settle, succeed, sweep,
@@ -35,6 +35,8 @@ async fn check_stale(world: &mut World<'_>, old: &Guard, current: u64) -> Outcom
     for how in [Settle::Succeeded, Settle::Failed, Settle::Released, Settle::Retry(Delay::ZERO)] {
         check_eq!(world.reason(settle(old, how)).await?, stale, "a settlement under a stale fence");
     }
+    let intent = BeginOperation { lease: Some(old.clone()), ..begin("third", 3) };
+    check_eq!(world.reason(intent).await?, stale, "an intent under a stale lease, without a guard");
     let guarded = [
         Batch::durable().with_guarded(old, append(1, "t")),
         Batch::durable().with_guarded(old, create("u")),

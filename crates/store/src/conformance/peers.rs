@@ -2,8 +2,8 @@
 
 use crate::command::{AppendCheckpoint, Settle, TaskEnd};
 use crate::conformance::commands::{
-    BatchExt, TERM, append, begin, claim, create, enqueue, finish, guard, one, renew, settle, succeed, sweep,
-    verify,
+    BatchExt, TERM, append, begin, claim, create, enqueue, finish, guard, one, renew, sealed, settle,
+    succeed, sweep, verify,
 };
 use crate::conformance::failure::{Outcome, check_eq, check_matches};
 use crate::conformance::text::Described;
@@ -64,7 +64,9 @@ pub(super) async fn a_peer_recognises_what_the_other_has_applied(mut world: Worl
     Ok(())
 }
 
-pub(super) async fn ids_made_early_and_appended_late_are_known_to_every_handle(mut world: World<'_>) -> Outcome {
+pub(super) async fn ids_made_early_and_appended_late_are_known_to_every_handle(
+    mut world: World<'_>,
+) -> Outcome {
     let peer = world.peer().await?;
     world.apply(create("t")).await?;
     // Each handle has seen the larger ids before the smaller one comes, through the other handle.
@@ -90,6 +92,7 @@ pub(super) async fn ids_made_early_and_appended_late_are_known_to_every_handle(m
             "another checkpoint of id {number} on the other handle"
         );
     }
+    drop(peer);
     world.reopen().await?;
     world.replayed(&one(append(30, "t"))).await?;
     check_eq!(world.chain("t").await?.len(), 7, "the checkpoints of both handles");

@@ -40,7 +40,7 @@ pub(crate) fn decide_batch<R: Rows>(rows: &mut R, batch: &Batch, now: Now) -> Re
     let mut outcomes = Vec::with_capacity(batch.entries().len());
     let mut rests_on_earlier = false;
     for (index, entry) in batch.entries().iter().enumerate() {
-        let held = match &entry.guard {
+        let held = match entry.lease() {
             Some(guard) => decide_guard(overlay.item(&guard.item)?.as_ref(), guard),
             None => Ok(()),
         };
