@@ -161,10 +161,8 @@ impl ToolLedger {
             abandonment: call.effect.abandonment(),
         };
         let mut batch = Batch::new(call.effect.intent_durability());
-        let handle = match &call.lease {
-            Some(lease) => batch.add_guarded(lease.clone(), begin),
-            None => batch.add(begin),
-        };
+        // Its lease is its guard.
+        let handle = batch.add(begin);
         let rejection = match commit_resolved(&*self.store, batch, RESOLVE_PATIENCE).await? {
             Committed::Applied(applied) => {
                 return Ok(applied.get(handle).ok().map(|begun| {

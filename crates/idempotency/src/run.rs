@@ -116,7 +116,7 @@ impl ToolLedger {
                 (Ok(_) | Err(LedgerError::TakenOver { .. } | LedgerError::Ended { .. }), Some(rejection)) => {
                     return Err(LedgerError::LeaseLost(rejection));
                 }
-                (Err(LedgerError::LeaseLost(rejection)), _) => lost = Some(rejection),
+                (Err(LedgerError::LeaseLost(rejection)), None) => lost = Some(rejection),
                 (Err(error @ (LedgerError::TakenOver { .. } | LedgerError::Ended { .. })), None) => {
                     return Err(error);
                 }

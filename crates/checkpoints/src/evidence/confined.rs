@@ -192,23 +192,35 @@ mod tests {
         assert_eq!(digest_unchanged(&file, || {}), Err(Finding::Failed(Failure::Changed)));
     }
 
+    /// How many descriptors of this process lead to `path`.
+    fn descriptors(path: &Path) -> usize {
+        let all = fs::read_dir("/proc/self/fd").unwrap();
+        all.filter(|entry| fs::read_link(entry.as_ref().unwrap().path()).is_ok_and(|to| to == path)).count()
+    }
+
     #[test]
     fn a_file_that_becomes_a_database_while_it_is_hashed_is_not_closed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().canonicalize().unwrap().join("a");
         fs::write(&path, "a").unwrap();
-        let descriptors = || {
-            let all = fs::read_dir("/proc/self/fd").unwrap();
-            all.filter(|entry| fs::read_link(entry.as_ref().unwrap().path()).is_ok_and(|to| to == path))
-                .count()
-        };
         assert_eq!(digest_of(folder.path(), "a"), Ok(Digest::of(b"a")));
-        assert_eq!(descriptors(), 0);
+        assert_eq!(descriptors(&path), 0);
         let mut own = None;
         let register = || own = Some(own_files::OwnFile::register(&path).unwrap());
         assert_eq!(digest_watched(folder.path(), "a", register), Err(Finding::Failed(Failure::OwnFile)));
-        assert_eq!(descriptors(), 1);
+        assert_eq!(descriptors(&path), 1);
         drop(own);
         assert_eq!(digest_of(folder.path(), "a"), Ok(Digest::of(b"a")));
+    }
+
+    #[test]
+    fn a_stores_own_file_is_not_opened_for_reading() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::write(&path, "a").unwrap();
+        let own = own_files::OwnFile::register(&path).unwrap();
+        let read = || panic!("it was read");
+        assert_eq!(digest_watched(folder.path(), "a", read), Err(Finding::Failed(Failure::OwnFile)));
+        drop(own);
     }
 }

@@ -200,6 +200,8 @@ async fn what_is_appended_while_the_chain_is_walked_is_left_out() {
     stage.steps(4, 5).await;
     let head = before.head_link;
     stage.store.alter_task(move |task| *task = before.clone()).await;
+    // Even what is wrong with it.
+    stage.store.alter_checkpoints(|page| pick(page, 4).header.kind = label("other")).await;
     let report = stage.manager.verify_chain(&stage.task).await.unwrap();
     assert_eq!(report, ChainReport::Intact { length: 3, head });
 }

@@ -8,7 +8,7 @@ use steadfast_idempotency::{Call, Effect, LedgerError, LedgerOptions, ToolCall, 
 use steadfast_store::env::Env;
 use steadfast_store::{MemoryStore, OperationStatus, StoreError};
 
-use crate::stage::{Stage, Staged, begun, call, done, wrap};
+use crate::stage::{Stage, Staged, begun, call, done, soon, wrap};
 
 /// Under the machine's clock, with races.
 fn system(term: Duration, wait: Duration) -> (Arc<Staged>, ToolLedger) {
@@ -39,7 +39,7 @@ async fn of_many_callers_at_once_one_runs_the_tool_and_all_get_its_bytes() {
             .collect();
         let mut ran_here = 0;
         for caller in callers {
-            let ran = caller.await.unwrap();
+            let ran = soon(caller).await.unwrap();
             assert_eq!(ran.output, done("run 0"));
             ran_here += u32::from(!ran.replayed);
         }
@@ -60,7 +60,7 @@ async fn a_waiter_is_woken_by_the_end_and_not_by_a_poll() {
     tokio::time::sleep(Duration::from_millis(350)).await;
     let ended = Instant::now();
     attempt.finish(done("x")).await.unwrap();
-    let (ran, woken) = waiter.await.unwrap();
+    let (ran, woken) = soon(waiter).await.unwrap();
     assert_eq!(ran.unwrap().output, done("x"));
     assert!(woken - ended < Duration::from_millis(100), "woken after {:?}", woken - ended);
 }
@@ -72,7 +72,7 @@ async fn a_wait_for_a_call_elsewhere_is_bounded() {
     let call = call("k", Effect::Idempotent);
     let _attempt = begun(ledger.call(&call).await.unwrap());
     let began = Instant::now();
-    let error = ledger.run(&call, async || panic!("called")).await.unwrap_err();
+    let error = soon(ledger.run(&call, async || panic!("called"))).await.unwrap_err();
     assert!(matches!(error, LedgerError::StillInFlight { waited, .. } if waited == wait), "{error}");
     assert!(began.elapsed() >= wait && began.elapsed() < wait * 5, "{:?}", began.elapsed());
 }
@@ -119,11 +119,11 @@ async fn a_lease_lost_while_the_tool_runs_ends_the_run_and_keeps_the_result() {
     let call = ToolCall { lease: Some(stage.lease().await), ..call("k", Effect::AtMostOnce) };
     let tool = async || {
         stage.lose_lease().await;
-        // Its end is recorded only at the second try.
-        stage.store.overloaded.store(1, Ordering::SeqCst);
+        // Its end is recorded only at the third try.
+        stage.store.overloaded.store(2, Ordering::SeqCst);
         done("late")
     };
-    let error = stage.ledger.run(&call, tool).await.unwrap_err();
+    let error = soon(stage.ledger.run(&call, tool)).await.unwrap_err();
     assert!(matches!(error, LedgerError::LeaseLost(_)), "{error}");
     let Call::Replayed(output) = stage.ask(&call).await else { panic!("the result was lost") };
     assert_eq!(output, done("late"));

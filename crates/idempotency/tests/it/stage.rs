@@ -165,3 +165,8 @@ impl Stage {
         assert_eq!(swept.reclaimed.len(), 1);
     }
 }
+
+/// Waits for what must come soon.
+pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(20), future).await.unwrap()
+}

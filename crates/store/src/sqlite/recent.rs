@@ -24,12 +24,11 @@ impl RecentIds {
         id: CheckpointId,
         largest: impl FnOnce() -> Result<Option<CheckpointId>, E>,
     ) -> Result<bool, E> {
-        let watermark = match self.watermark {
-            Some(watermark) => watermark,
-            None => {
-                let found = largest()?.unwrap_or(CheckpointId::from_bytes([0; 16]));
-                *self.watermark.insert(found)
-            }
+        let watermark = if let Some(watermark) = self.watermark {
+            watermark
+        } else {
+            let found = largest()?.unwrap_or(CheckpointId::from_bytes([0; 16]));
+            *self.watermark.insert(found)
         };
         Ok(id <= watermark || self.recent.contains(&id))
     }

@@ -92,7 +92,8 @@ mod sqlite {
     #[async_trait]
     impl Instance for OpenSqlite {
         fn store(&self) -> Arc<dyn Store> {
-            self.store.clone().expect("open between two reopenings")
+            let Some(store) = &self.store else { panic!("a reopening that failed was gone on from") };
+            store.clone()
         }
 
         async fn reopen(&mut self) -> Result<(), Source> {

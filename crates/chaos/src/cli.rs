@@ -1,0 +1,165 @@
+//! The command line of the runner, and of the processes that it starts of itself.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::case::{Backend, Case, Settings};
+use crate::perf::{CommitterArgs, PerfArgs, commit_at_random};
+use crate::planted::Planted;
+use crate::recorder::{self, RecorderArgs};
+use crate::runner::{Matrix, RunnerError};
+use crate::scenarios;
+use crate::worker::{self, WorkerArgs};
+
+/// The exit code of a command line that cannot be understood, as is customary on Unix.
+const EXIT_USAGE: u8 = 2;
+
+/// Shows what Steadfast promises, by breaking what it stands on.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Kill real processes and check what was recovered.
+    Chaos(MatrixArgs),
+    /// Measure what the store promises of its speed, against a floor in the same process.
+    Perf(PerfArgs),
+    /// The world outside, in a process of its own; started by the scenarios.
+    #[command(hide = true)]
+    EffectRecorder(RecorderArgs),
+    /// The process that is killed; started by the scenarios.
+    #[command(hide = true)]
+    Worker(WorkerArgs),
+    /// The process whose commits a waiter hears of; started by a measurement.
+    #[command(hide = true)]
+    PerfCommitter(CommitterArgs),
+}
+
+/// What every matrix takes.
+#[derive(Debug, Clone, Args)]
+pub struct MatrixArgs {
+    /// The cases to run, by their ids; all when none is named.
+    #[arg(value_name = "CASE")]
+    cases: Vec<String>,
+    /// Print the cases and what each shows, and run nothing.
+    #[arg(long)]
+    list: bool,
+    /// Fewer runs: seconds instead of minutes.
+    #[arg(long)]
+    quick: bool,
+    /// The backend under test.
+    #[arg(long, value_enum, default_value_t = Backend::Sqlite)]
+    backend: Backend,
+    /// What every plan is drawn from: the same seed, the same plans.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Runs of each case, instead of its own number; for a measurement, pairs of runs.
+    #[arg(long, visible_alias = "pairs", value_parser = clap::value_parser!(u32).range(1..))]
+    runs: Option<u32>,
+    /// How long one case may take, in seconds; then it fails with a diagnosis and everything it started is killed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    timeout: u64,
+    /// Write the JSON report here as well.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Where databases live while a case runs and are kept after a failure, and where the JSON report goes.
+    #[arg(long, value_name = "FOLDER", default_value = "target/steadfast")]
+    folder: PathBuf,
+    /// Print everything, and exit with 0 whatever came of it: for noisy machines.
+    #[arg(long)]
+    report_only: bool,
+    /// Build a fault into the workers, to see a check catch it.
+    #[arg(long, value_enum, hide = true)]
+    planted: Option<Planted>,
+}
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    match Cli::parse().verb {
+        Verb::Chaos(args) => args.run("chaos", scenarios::CASES, None),
+        Verb::Perf(args) => args.run(),
+        Verb::EffectRecorder(args) => told(recorder::record(&args)),
+        Verb::Worker(args) => told(worker::work(args)),
+        Verb::PerfCommitter(args) => told(commit_at_random(&args)),
+    }
+}
+
+impl MatrixArgs {
+    /// Chooses these cases when the command line names none and does not ask for the list.
+    pub fn name_if_none(&mut self, names: &[&str]) {
+        if self.cases.is_empty() {
+            self.cases = names.iter().map(|name| (*name).to_owned()).collect();
+        }
+    }
+
+    /// Runs the matrix `name` of these cases as the command line says, and prints; the code is 1 when a case failed
+    /// and 2 when the command line names what is not there.
+    pub fn run(self, name: &'static str, cases: &[Case], sync_delay: Option<Duration>) -> ExitCode {
+        let settings = Settings {
+            backend: self.backend,
+            quick: self.quick,
+            seed: self.seed,
+            runs: self.runs.and_then(|runs| usize::try_from(runs).ok()),
+            timeout: Duration::from_secs(self.timeout),
+            folder: self.folder,
+            planted: self.planted,
+            sync_delay,
+        };
+        let mut out = io::stdout().lock();
+        if self.list {
+            // Nobody reading on (`| head`) is no failure.
+            drop(list(cases, &settings, &mut out));
+            return ExitCode::SUCCESS;
+        }
+        let matrix = Matrix { name, cases, settings, json: self.json };
+        let ran = matrix.chosen(&self.cases).and_then(|chosen| matrix.run(&chosen, &mut out));
+        match ran {
+            Ok(report) if report.failed > 0 && self.report_only => {
+                // Nobody reading on is no failure.
+                drop(writeln!(out, "report only: what failed is told, and the exit code is 0 all the same"));
+                ExitCode::SUCCESS
+            }
+            Ok(report) if report.failed > 0 => ExitCode::FAILURE,
+            Ok(_) => ExitCode::SUCCESS,
+            Err(error @ RunnerError::UnknownCase { .. }) => {
+                complain(&error);
+                ExitCode::from(EXIT_USAGE)
+            }
+            Err(error) => {
+                complain(&error);
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+fn list(cases: &[Case], settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
+    for case in cases {
+        writeln!(out, "{:<20}{} ({} runs)", case.id, case.title, settings.runs_of(case))?;
+        writeln!(out, "{:<20}{}", "", case.shows)?;
+    }
+    Ok(())
+}
+
+fn told<E: std::error::Error>(done: Result<(), E>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn complain(error: &dyn std::error::Error) {
+    // Nobody may be listening.
+    drop(writeln!(io::stderr(), "error: {error}"));
+}

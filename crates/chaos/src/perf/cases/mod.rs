@@ -1,0 +1,138 @@
+//! The cases of the performance matrix: each holds a promise of speed against the floor beside it, or against a limit
+//! in milliseconds where a person waits.
+
+mod checkpoint_create;
+mod group_commit;
+mod heartbeat;
+mod layouts;
+mod llm_lookup;
+mod wake_up;
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use super::closed::Pool;
+use super::stats::{Samples, Summary};
+use super::subject::{Subject, SubjectOptions};
+use crate::case::{Case, CaseError, Context};
+use crate::report::{Figure, Unit};
+use crate::vfs::{FaultVfs, RegisterError, SyncDelay};
+
+pub use wake_up::{CommitterArgs, CommitterError, commit_at_random};
+
+/// The matrix.
+pub(super) const CASES: &[Case] = &[
+    checkpoint_create::CASE,
+    group_commit::CASE,
+    heartbeat::CASE,
+    llm_lookup::CASE,
+    wake_up::CASE,
+    layouts::CASE,
+];
+
+/// Those that run when none is named: all but the trial of layouts, which has no limit to hold.
+pub(super) const BY_DEFAULT: &[&str] = &[
+    checkpoint_create::CASE.id,
+    group_commit::CASE.id,
+    heartbeat::CASE.id,
+    llm_lookup::CASE.id,
+    wake_up::CASE.id,
+];
+
+/// A folder for the files of one measurement, removed with this, and what all sides have alike.
+struct Ground {
+    folder: TempDir,
+    vfs: Option<String>,
+    pool: Pool,
+    seed: u64,
+}
+
+impl Ground {
+    /// On the device that the command line asked for.
+    fn new(context: &Context) -> Result<Self, CaseError> {
+        Self::delayed(context, context.settings().sync_delay)
+    }
+
+    /// On a device whose every sync takes this much longer.
+    fn delayed(context: &Context, delay: Option<Duration>) -> Result<Self, CaseError> {
+        let folder =
+            tempfile::tempdir_in(context.folder()).map_err(CaseError::io("a folder for the files"))?;
+        let vfs = delay.map(slow_device).transpose()?;
+        Ok(Self { folder, vfs, pool: Pool::new(context.rng(0)), seed: context.settings().seed })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        Path::new(self.folder.path()).join(name)
+    }
+
+    /// A store with that many tasks. To be called inside a runtime.
+    async fn subject(&self, tasks: usize) -> Result<Arc<Subject>, CaseError> {
+        let path = self.path("subject.db");
+        Subject::open(SubjectOptions::new(&path, self.vfs.clone(), tasks, self.pool.clone())).await
+    }
+}
+
+/// The name of a VFS whose syncs take so much longer. Both sides of a pair go through the same one.
+fn slow_device(delay: Duration) -> Result<String, CaseError> {
+    let name = format!("steadfast-perf-{}us", delay.as_micros());
+    match FaultVfs::register(&name, Arc::new(SyncDelay(delay))) {
+        // Registered by an earlier case, for the same delay.
+        Ok(_) | Err(RegisterError::NameTaken(_)) => Ok(name),
+        Err(error) => Err(CaseError::store("take a slow device")(error)),
+    }
+}
+
+/// A runtime as `#[tokio::main]` gives it.
+fn runtime() -> Result<Runtime, CaseError> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_time().build().map_err(CaseError::io("starting a runtime"))
+}
+
+/// Pairs to run.
+fn pairs(context: &Context) -> NonZeroUsize {
+    NonZeroUsize::new(context.runs()).unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Fails once the time of the case is over.
+fn in_time(context: &Context, what: &str) -> Result<(), CaseError> {
+    if context.deadline().left().is_zero() {
+        return Err(CaseError::TimedOut { what: what.to_owned() });
+    }
+    Ok(())
+}
+
+/// A ratio of many pairs: its median as a figure, to be given its limit, with the middle half beside it.
+fn median_ratio(context: &mut Context, name: &str, ratio: &Samples) -> Figure {
+    let summary = ratio.summary();
+    context.findings.notes.push(format!("{name}: {summary}, {} pairs", summary.count));
+    Figure::ratio(name, summary.p50)
+}
+
+/// The distance between the quartiles of a ratio.
+fn spread(name: &str, ratio: &Samples) -> Figure {
+    Figure::ratio(format!("{name}_spread"), ratio.summary().interquartile_range())
+}
+
+/// Something in milliseconds.
+fn ms(name: impl Into<String>, value: f64) -> Figure {
+    Figure::new(name, value, Unit::Ms)
+}
+
+/// Latencies as the reference reports them: p50 without a limit here, average and p95 below theirs, p99 without one.
+fn latencies(context: &mut Context, name: &str, samples: &Samples, average_max_ms: f64, p95_max_ms: f64) {
+    let Summary { p50, p95, p99, .. } = samples.summary();
+    context.check(ms(format!("{name}_average_ms"), mean(samples)).at_most(average_max_ms));
+    context.check(ms(format!("{name}_p50_ms"), p50).reported());
+    context.check(ms(format!("{name}_p95_ms"), p95).at_most(p95_max_ms));
+    context.check(ms(format!("{name}_p99_ms"), p99).reported());
+}
+
+#[allow(clippy::cast_precision_loss, reason = "nobody takes 2^53 samples")]
+fn mean(samples: &Samples) -> f64 {
+    samples.values().iter().sum::<f64>() / samples.len() as f64
+}

@@ -1,0 +1,202 @@
+//! Carries out the cases of a matrix one after the other, each in a thread and a folder of its own and under its time
+//! limit, and reports.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::case::{Case, CaseError, Context, Findings, Settings};
+use crate::diagnosis;
+use crate::report::{CaseReport, CaseStatus, Report, status_of};
+
+/// How long after its deadline a case may still clean up before it is given up.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// Why nothing was carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunnerError {
+    /// The command line names a case that is not there.
+    #[error("there is no case {name:?}: choose among {}", known.join(", "))]
+    UnknownCase {
+        /// The name.
+        name: String,
+        /// The cases that are there.
+        known: Vec<&'static str>,
+    },
+    /// The folder for databases and reports cannot be used.
+    #[error("{}: {source}: choose another folder with --folder", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The report cannot be written.
+    #[error("the report could not be written: {source}")]
+    Output {
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A matrix to be run: a list of cases and what the command line said.
+#[derive(Debug)]
+pub struct Matrix<'a> {
+    /// Its name: the verb of the command line, and the name of its JSON file.
+    pub name: &'static str,
+    /// Its cases.
+    pub cases: &'a [Case],
+    /// What was chosen.
+    pub settings: Settings,
+    /// Where to write the JSON report as well.
+    pub json: Option<PathBuf>,
+}
+
+impl Matrix<'_> {
+    /// The cases that were asked for, in the order of the matrix; all when none was named.
+    ///
+    /// # Errors
+    /// [`RunnerError::UnknownCase`].
+    pub fn chosen(&self, names: &[String]) -> Result<Vec<Case>, RunnerError> {
+        if let Some(name) = names.iter().find(|name| self.cases.iter().all(|case| case.id != name.as_str())) {
+            let known = self.cases.iter().map(|case| case.id).collect();
+            return Err(RunnerError::UnknownCase { name: name.clone(), known });
+        }
+        let is_chosen = |case: &&Case| names.is_empty() || names.iter().any(|name| name == case.id);
+        Ok(self.cases.iter().filter(is_chosen).copied().collect())
+    }
+
+    /// Runs these cases, prints what they find, writes the JSON report.
+    ///
+    /// # Errors
+    /// [`RunnerError`], when nothing could be run or nothing be written. A case that fails is no error.
+    pub fn run(&self, cases: &[Case], out: &mut dyn Write) -> Result<Report, RunnerError> {
+        let output = |source| RunnerError::Output { source };
+        let started = Instant::now();
+        let settings = Arc::new(self.settings.clone());
+        let mut report = Report::new(self.name, settings.backend.name(), settings.seed, commit());
+        for case in cases {
+            let heading = format!("{} ({}):", case.title, case.id);
+            writeln!(out, "{heading}").and_then(|()| out.flush()).map_err(output)?;
+            let (told, is_hanging) = self.one(case, &settings)?;
+            writeln!(out, "{told}").map_err(output)?;
+            report.add(told);
+            if is_hanging {
+                // Its thread cannot be ended; what it started ends with this process.
+                break;
+            }
+        }
+        report.duration_ms = millis(started.elapsed());
+        let own = settings.folder.join(format!("{}.json", self.name));
+        report.write(&own).map_err(output)?;
+        if let Some(json) = &self.json {
+            report.write(json).map_err(output)?;
+        }
+        writeln!(out, "{}", report.last_line()).map_err(output)?;
+        Ok(report)
+    }
+
+    /// One case, and whether it still hangs.
+    fn one(&self, case: &Case, settings: &Arc<Settings>) -> Result<(CaseReport, bool), RunnerError> {
+        let mut told = CaseReport {
+            id: case.id,
+            title: case.title,
+            status: CaseStatus::Skipped,
+            duration_ms: 0,
+            planned: 0,
+            succeeded: 0,
+            reproduce: settings.reproduce(self.name, case),
+            checks: Vec::new(),
+            notes: Vec::new(),
+            kept: None,
+        };
+        if let Some(reason) = case.needs.missing(settings.backend) {
+            told.notes.push(reason.to_owned());
+            return Ok((told, false));
+        }
+        let folder = own_folder(&settings.folder, case.id)?;
+        let started = Instant::now();
+        let done = attempt(*case, settings, folder.path());
+        told.duration_ms = millis(started.elapsed());
+        let is_hanging = done.is_none();
+        let (findings, error) = done.unwrap_or_else(|| {
+            let what = "its own code, which does not come back".to_owned();
+            (
+                Findings { planned: settings.runs_of(case), ..Findings::default() },
+                Some(CaseError::TimedOut { what }),
+            )
+        });
+        let Findings { planned, succeeded, checks, notes } = findings;
+        (told.planned, told.succeeded, told.checks, told.notes) = (planned, succeeded, checks, notes);
+        let has_error = error.is_some();
+        told.notes.extend(error.map(|error| format!("error: {error}")));
+        // The rule of an honest campaign: what was hardly carried out proves nothing.
+        let is_void = succeeded * 10 < planned * 9 || planned == 0;
+        if is_void {
+            told.notes.push(format!("void: {succeeded} of {planned} planned operations were carried out"));
+        }
+        told.status = status_of(&told.checks, has_error || is_void);
+        if told.status == CaseStatus::Failed {
+            diagnosis::beside_databases(folder.path(), settings, &told);
+            told.kept = Some(folder.keep());
+        }
+        Ok((told, is_hanging))
+    }
+}
+
+/// Runs the case on a thread of its own. `None` when it did not come back. A thread, since the death signal of the
+/// processes that it starts is tied to it.
+fn attempt(case: Case, settings: &Arc<Settings>, folder: &Path) -> Option<(Findings, Option<CaseError>)> {
+    let (answer, answered) = mpsc::channel();
+    let (settings, folder) = (Arc::clone(settings), folder.to_owned());
+    let patience = settings.timeout + GRACE;
+    let thread = thread::spawn(move || {
+        let mut context = Context::new(case, settings, folder);
+        let error = (case.run)(&mut context).err();
+        // Nobody listens any more when it is late.
+        drop(answer.send((std::mem::take(&mut context.findings), error)));
+    });
+    match answered.recv_timeout(patience) {
+        Ok(done) => Some(done),
+        Err(mpsc::RecvTimeoutError::Timeout) => None,
+        Err(mpsc::RecvTimeoutError::Disconnected) => {
+            let what = match thread.join() {
+                Err(panic) => {
+                    panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "it panicked".to_owned())
+                }
+                Ok(()) => "it ended without an answer".to_owned(),
+            };
+            Some((Findings::default(), Some(CaseError::Process { process: case.id.to_owned(), what })))
+        }
+    }
+}
+
+fn own_folder(parent: &Path, id: &str) -> Result<tempfile::TempDir, RunnerError> {
+    let make = || {
+        std::fs::create_dir_all(parent)?;
+        // Absolute, so that it can be named to processes and in messages alike.
+        tempfile::Builder::new().prefix(&format!("{id}-")).tempdir_in(parent.canonicalize()?)
+    };
+    make().map_err(|source| RunnerError::Folder { folder: parent.to_owned(), source })
+}
+
+/// The commit of the tree, when git can tell.
+fn commit() -> String {
+    let mut git = Command::new("git");
+    git.args(["rev-parse", "HEAD"]).stdin(Stdio::null()).stderr(Stdio::null());
+    let told = git.output().ok().filter(|output| output.status.success());
+    told.map_or_else(
+        || "unknown".to_owned(),
+        |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+    )
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

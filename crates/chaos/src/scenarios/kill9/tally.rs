@@ -1,0 +1,235 @@
+//! What a campaign of kills has counted: what hit where, what was broken, how long recovery took; and the checks that
+//! come of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use steadfast_store::env::Failpoint;
+
+use crate::report::{Check, Figure};
+use crate::scenarios::faults::{Broken, Faults};
+use crate::worker::board::{Phase, Posted, Stage};
+use crate::worker::die::{DieAt, Place};
+
+/// What a campaign looks for.
+const KINDS: &[Broken] = &[
+    Broken::AcknowledgedLost,
+    Broken::IntegrityFaults,
+    Broken::ChainBreaks,
+    Broken::SequenceGaps,
+    Broken::WrongResumePoints,
+    Broken::FencesNotGrown,
+    Broken::AtMostOnceRepeated,
+    Broken::EffectsMissing,
+    Broken::ResultsWithoutEffect,
+    Broken::EffectsWithoutIntent,
+    Broken::WrongDoubts,
+    Broken::StepsUnaccounted,
+    Broken::NotSettledOnce,
+    Broken::TasksUnfinished,
+];
+
+/// Where a kill hit the worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Hit {
+    /// Nothing was being written.
+    Idle,
+    /// A commit was about to begin.
+    BeforeCommit,
+    /// The write lock was held, COMMIT was not begun.
+    InTransaction,
+    /// In COMMIT.
+    InCommit,
+    /// COMMIT had returned, the caller was not answered.
+    AfterCommit,
+    /// The worker was answered, its parent was not told.
+    BeforeAcknowledgement,
+    /// The log was being folded into the database.
+    InWalCheckpoint,
+}
+
+impl Hit {
+    /// Those that a campaign must reach, each at least once.
+    pub(super) const NAMED: [Self; 6] = [
+        Self::BeforeCommit,
+        Self::InTransaction,
+        Self::InCommit,
+        Self::AfterCommit,
+        Self::BeforeAcknowledgement,
+        Self::InWalCheckpoint,
+    ];
+
+    const fn check_name(self) -> &'static str {
+        match self {
+            Self::Idle => "kills_idle",
+            Self::BeforeCommit => "kills_before_commit",
+            Self::InTransaction => "kills_in_transaction",
+            Self::InCommit => "kills_in_commit",
+            Self::AfterCommit => "kills_after_commit",
+            Self::BeforeAcknowledgement => "kills_before_acknowledgement",
+            Self::InWalCheckpoint => "kills_in_wal_checkpoint",
+        }
+    }
+
+    /// What the board of a killed worker says.
+    fn of(posted: Posted) -> Self {
+        match (posted.stage, posted.phase) {
+            (Stage::Acknowledge, _) => Self::BeforeAcknowledgement,
+            (_, Phase::Idle) => Self::Idle,
+            (_, Phase::BeforeBegin) => Self::BeforeCommit,
+            (_, Phase::InTransaction) => Self::InTransaction,
+            (_, Phase::InCommit) => Self::InCommit,
+            (_, Phase::BeforeAnswer) => Self::AfterCommit,
+            (_, Phase::InWalCheckpoint) => Self::InWalCheckpoint,
+        }
+    }
+
+    /// The phase that a kill at a chosen place must hit; none where the place lies in no phase for sure.
+    pub(super) fn planned(die_at: DieAt) -> Option<Self> {
+        match (die_at.place, die_at.stage) {
+            (Place::Stage, Some(Stage::Acknowledge)) => Some(Self::BeforeAcknowledgement),
+            (Place::Point(Failpoint::BEGIN_BEFORE), _) => Some(Self::BeforeCommit),
+            (Place::Point(Failpoint::BEGIN_AFTER | Failpoint::COMMIT_BEFORE), _) => Some(Self::InTransaction),
+            (Place::WalWrite | Place::WalSync | Place::WalSynced, _) => Some(Self::InCommit),
+            (Place::Point(Failpoint::COMMIT_AFTER), _) => Some(Self::AfterCommit),
+            (Place::DatabaseWrite | Place::DatabaseSync, _) => Some(Self::InWalCheckpoint),
+            _ => None,
+        }
+    }
+}
+
+/// What a campaign has counted.
+#[derive(Debug)]
+pub(super) struct Tally {
+    /// What was broken.
+    pub(super) faults: Faults,
+    hits: BTreeMap<Hit, usize>,
+    places: BTreeSet<(Phase, Stage)>,
+    recoveries: Vec<Duration>,
+    /// Phases that a kill was planned in.
+    pub(super) planned_hits: BTreeSet<Hit>,
+    /// Workers that ended while a call that must not be repeated was between its intent and its record.
+    ends_in_open_call: usize,
+    /// Calls that ended in doubt.
+    pub(super) in_doubt: usize,
+    /// Effects of idempotent calls beyond the first of each.
+    pub(super) idempotent_repeated: usize,
+    /// Acknowledgements that were looked for in the file.
+    pub(super) acknowledged: usize,
+    /// Artifacts that were damaged, and whether any was to be.
+    pub(super) damaged: usize,
+    /// See [`damaged`](Self::damaged).
+    pub(super) damage_planned: bool,
+}
+
+impl Tally {
+    /// Nothing yet.
+    pub(super) fn new() -> Self {
+        Self {
+            faults: Faults::new(KINDS),
+            hits: BTreeMap::new(),
+            places: BTreeSet::new(),
+            recoveries: Vec::new(),
+            planned_hits: BTreeSet::new(),
+            ends_in_open_call: 0,
+            in_doubt: 0,
+            idempotent_repeated: 0,
+            acknowledged: 0,
+            damaged: 0,
+            damage_planned: false,
+        }
+    }
+
+    /// A worker was killed.
+    pub(super) fn hit(&mut self, posted: Posted) {
+        *self.hits.entry(Hit::of(posted)).or_default() += 1;
+        self.places.insert((posted.phase, posted.stage));
+        self.ended(posted);
+    }
+
+    /// A worker has ended before its task was done, killed or not.
+    pub(super) fn ended(&mut self, posted: Posted) {
+        let is_open = matches!(posted.stage, Stage::Intent | Stage::Effect | Stage::Record);
+        self.ends_in_open_call += usize::from(is_open && posted.step.is_multiple_of(2));
+    }
+
+    /// From a kill to the first acknowledgement after it.
+    pub(super) fn recovered(&mut self, took: Duration) {
+        self.recoveries.push(took);
+    }
+
+    /// The checks of the campaign. `expected` is what recovery may take: the term, a sweep period and some slack.
+    #[allow(clippy::cast_precision_loss, reason = "nothing here is counted up to 2^53")]
+    pub(super) fn checks(&self, expected: Duration) -> Vec<Check> {
+        let mut checks = self.faults.checks();
+        let kills: usize = self.hits.values().sum();
+        checks.push(Figure::count("acknowledged_checked", self.acknowledged).at_least(1.0));
+        checks.push(Figure::count("idempotent_repeated", self.idempotent_repeated).at_most(kills as f64));
+        checks.push(Figure::count("in_doubt", self.in_doubt).at_most(self.ends_in_open_call as f64));
+        checks.push(Figure::count("kills", kills).at_least(1.0));
+        for hit in Hit::NAMED.into_iter().chain([Hit::Idle]) {
+            let figure = Figure::count(hit.check_name(), self.hits.get(&hit).copied().unwrap_or(0));
+            let is_planned = self.planned_hits.contains(&hit);
+            checks.push(if is_planned { figure.at_least(1.0) } else { figure.reported() });
+        }
+        checks.push(Figure::count("distinct_kill_places", self.places.len()).reported());
+        let damaged = Figure::count("artifacts_damaged", self.damaged);
+        checks.push(if self.damage_planned { damaged.at_least(1.0) } else { damaged.reported() });
+        let limit = expected.as_secs_f64() * 1_000.0;
+        for (name, share) in [("recover_p50", 0.5), ("recover_p99", 0.99)] {
+            if let Some(took) = quantile(&self.recoveries, share) {
+                checks.push(Figure::duration(name, took).at_most(limit).advisory());
+            }
+        }
+        checks
+    }
+}
+
+/// The smallest that is at least as large as this share of all: the nearest-rank method.
+fn quantile(all: &[Duration], share: f64) -> Option<Duration> {
+    let mut sorted = all.to_vec();
+    sorted.sort_unstable();
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    // a share of a small count
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(rank.max(1) - 1).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::CheckStatus;
+
+    fn status(tally: &Tally, name: &str) -> CheckStatus {
+        let checks = tally.checks(Duration::from_millis(500));
+        checks.iter().find(|check| check.name == name).unwrap().status
+    }
+
+    #[test]
+    fn a_phase_that_was_planned_must_be_hit() {
+        let mut tally = Tally::new();
+        assert_eq!(status(&tally, "kills_in_commit"), CheckStatus::Ok);
+        tally.planned_hits.insert(Hit::InCommit);
+        assert_eq!(status(&tally, "kills_in_commit"), CheckStatus::Failed);
+        tally.hit(Posted { phase: Phase::InCommit, stage: Stage::Record, step: 2 });
+        assert_eq!(status(&tally, "kills_in_commit"), CheckStatus::Ok);
+    }
+
+    #[test]
+    fn doubts_need_a_kill_that_explains_them() {
+        let mut tally = Tally { in_doubt: 1, ..Tally::new() };
+        tally.hit(Posted { phase: Phase::Idle, stage: Stage::Effect, step: 3 });
+        assert_eq!(status(&tally, "in_doubt"), CheckStatus::Failed, "step 3 may be repeated");
+        tally.hit(Posted { phase: Phase::Idle, stage: Stage::Effect, step: 4 });
+        assert_eq!(status(&tally, "in_doubt"), CheckStatus::Ok);
+    }
+
+    #[test]
+    fn quantiles_take_the_nearest_rank() {
+        let all: Vec<Duration> = (1..=100).map(Duration::from_millis).collect();
+        assert_eq!(quantile(&all, 0.5), Some(Duration::from_millis(50)));
+        assert_eq!(quantile(&all, 0.99), Some(Duration::from_millis(99)));
+        assert_eq!(quantile(&all[..1], 0.5), Some(Duration::from_millis(1)));
+        assert_eq!(quantile(&[], 0.5), None);
+    }
+}

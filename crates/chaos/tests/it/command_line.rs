@@ -1,0 +1,32 @@
+//! What the command line answers without running anything.
+
+use crate::runner::run;
+
+#[test]
+fn an_unknown_case_is_refused_with_the_known_ones() {
+    let ran = run(&["kill9_recovery", "kill8_recovery"]);
+    assert_eq!(ran.code, 2);
+    for word in ["kill8_recovery", "kill9_recovery", "lease_expiration"] {
+        assert!(ran.complaint.contains(word), "{}", ran.complaint);
+    }
+    assert!(ran.printed.is_empty());
+}
+
+#[test]
+fn the_list_tells_what_each_case_shows() {
+    let ran = run(&["--list"]);
+    assert_eq!(ran.code, 0);
+    for word in ["kill9_recovery", "Kill -9 Recovery", "lease_expiration", "SIGKILL"] {
+        assert!(ran.printed.contains(word), "{}", ran.printed);
+    }
+}
+
+#[test]
+fn on_the_memory_backend_process_cases_are_skipped_in_sight() {
+    let ran = run(&["--quick", "--backend", "memory"]);
+    assert_eq!(ran.code, 0);
+    assert_eq!((&ran.report["skipped"], &ran.report["backend"]), (&2.into(), &"memory".into()));
+    assert_eq!(ran.report["cases"][0]["status"], "skipped");
+    assert_eq!(ran.printed.matches("skipped: it kills processes").count(), 2, "{}", ran.printed);
+    assert!(ran.printed.lines().last().unwrap().starts_with("=== 2 skipped in "), "{}", ran.printed);
+}

@@ -1,0 +1,10 @@
+//! The runner as it is called: its command line, its report, what it leaves behind, and that its checks catch faults
+//! which are built into the workers on purpose.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod command_line;
+mod planted;
+mod quick;
+mod runner;
+mod strays;
