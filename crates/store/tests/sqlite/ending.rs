@@ -55,13 +55,16 @@ async fn a_dropped_store_finishes_its_queue() {
     let begun = points.count(Failpoint::BEGIN_BEFORE);
     let other = place.raw();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let submitted: Vec<_> = (0..50)
-        .map(|count| {
-            let store = Arc::clone(&store);
-            tokio::spawn(async move { store.commit(durable(append("t", format!("{count}")))).await })
-        })
-        .collect();
-    soon("the first group waits for the lock", || points.count(Failpoint::BEGIN_BEFORE) > begun).await;
+    let submit = |count: u32| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.commit(durable(append("t", count.to_string()))).await })
+    };
+    let mut submitted = vec![submit(0)];
+    soon("the first waits for the lock", || points.count(Failpoint::BEGIN_BEFORE) > begun).await;
+    submitted.extend((1..50).map(submit));
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
     for commit in submitted {
         commit.abort();
         assert!(commit.await.unwrap_err().is_cancelled());
@@ -78,7 +81,7 @@ async fn a_dropped_store_finishes_its_queue() {
         .iter()
         .map(|state| state.payload.as_ref().unwrap().bytes().clone())
         .collect();
-    assert_eq!(states, (0..50).map(|count| format!("{count}")).collect::<Vec<_>>());
+    assert_eq!(states, (0..50).map(|count| count.to_string()).collect::<Vec<_>>());
 }
 
 #[test]

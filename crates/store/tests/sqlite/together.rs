@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use steadfast_store::env::{Env, Failpoint, Failpoints};
 use steadfast_store::limits::PAYLOAD_BYTES_MAX;
-use steadfast_store::{Batch, Committed, Fence, Guard, Reason, Store, StoreExt};
+use steadfast_store::{Batch, Committed, Fence, Guard, Reason, Store, StoreError, StoreExt};
 
 use crate::kit::{
     Place, Points, append, apply, assert_is, chain, claim, create, durable, enqueue, item, soon,
@@ -67,6 +67,45 @@ async fn each_batch_of_a_group_gets_its_own_answer() {
         assert_eq!(checkpoint.payload.as_ref().unwrap().bytes().as_ref(), number.to_string().as_bytes());
         assert!(outcome.contains(&checkpoint.header.link.to_string()), "{outcome}");
     }
+}
+
+/// SQLite gives up the whole transaction only after some errors; here one statement fails, and the group is undone by
+/// the store's own hand.
+#[tokio::test]
+async fn a_batch_that_fails_takes_none_of_its_group_with_it() {
+    let place = Place::new();
+    let points = Points::new();
+    let store = Arc::new(place.open_in(points.env()).await);
+    apply(&*store, durable(create("t"))).await;
+    let poison = "CREATE TRIGGER poison BEFORE INSERT ON tasks WHEN NEW.task_key = 'poison'
+                  BEGIN SELECT RAISE(ABORT, 'poisoned'); END";
+    let other = place.raw();
+    other.execute_batch(poison).unwrap();
+    let begun = points.count(Failpoint::BEGIN_BEFORE);
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let submit = |batch: Batch| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.commit(batch).await })
+    };
+    let first = submit(durable(append("t", "first")));
+    soon("the first batch waits for the lock", || points.count(Failpoint::BEGIN_BEFORE) > begun).await;
+    let mut half = durable(append("t", "half of the poisoned one"));
+    half.add(create("poison"));
+    let group = [durable(append("t", "second")), half, durable(append("t", "third"))].map(submit);
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_is!(first.await.unwrap(), Ok(Committed::Applied(_)));
+    let [second, poisoned, third] = group;
+    assert_is!(second.await.unwrap(), Ok(Committed::Applied(_)));
+    assert_is!(poisoned.await.unwrap(), Err(StoreError::Failed { .. }));
+    assert_is!(third.await.unwrap(), Ok(Committed::Applied(_)));
+    // Begun: the first, the three together, each of the three.
+    assert_eq!(points.count(Failpoint::BEGIN_BEFORE) - begun, 5);
+    let chain = chain(&*store, "t").await;
+    let states: Vec<_> = chain.iter().map(|found| found.payload.as_ref().unwrap().bytes().as_ref()).collect();
+    assert_eq!(states, [b"first".as_slice(), b"second", b"third"]);
 }
 
 /// Holds the writer at a point inside a commit until the ticker has ticked on, or long enough to be sure that it

@@ -14,6 +14,8 @@ use crate::child::{Process, Task, hear, say};
 use crate::kit::{Kept, Place, Points, append, assert_is, create, durable, says, soon, task};
 
 const WAIT: Duration = Duration::from_millis(150);
+/// Later than this nobody comes who was to come at once, on the slowest machine.
+const LATE: Duration = Duration::from_secs(10);
 
 /// Takes the write lock; gives it back when told so.
 pub(crate) fn hold_lock_in_child(file: &Path) {
@@ -34,6 +36,7 @@ async fn gives_up(store: &SqliteStore, batch: Batch) {
     let StoreError::Overloaded { waited, .. } = error else { panic!("{error:?}") };
     assert!(waited >= wait, "{waited:?} of {wait:?}");
     assert!(passed >= waited, "{waited:?} was told, {passed:?} passed");
+    assert!(passed < wait + LATE, "{passed:?} passed instead of {wait:?}");
     says(&error, "submit again later, or with a longer wait (the write lock of another process)");
 }
 
