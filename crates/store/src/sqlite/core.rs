@@ -379,7 +379,8 @@ impl SqliteCore {
         }
         let mut needs_barrier = false;
         let mut answers = Vec::with_capacity(batches.len());
-        let mut transaction = Transaction { connection: &self.connection, heads: &mut self.heads, recent: &mut self.recent };
+        let mut transaction =
+            Transaction { connection: &self.connection, heads: &mut self.heads, recent: &mut self.recent };
         for batch in batches {
             if !answers.is_empty() && self.env.clock().monotonic().saturating_sub(started) > GROUP_TIME_MAX {
                 break;

@@ -317,10 +317,7 @@ mod tests {
             kept.bytes.lock().unwrap().truncate(length);
             assert_eq!(rewrite_in(&kept, frames).unwrap(), Rewrite::Broken { at_frame }, "{length} bytes");
         }
-        assert_eq!(
-            rewrite_in(&place.kept(), frames + 1).unwrap(),
-            Rewrite::Broken { at_frame: frames + 1 }
-        );
+        assert_eq!(rewrite_in(&place.kept(), frames + 1).unwrap(), Rewrite::Broken { at_frame: frames + 1 });
     }
 
     #[test]

@@ -71,7 +71,9 @@ mod tests {
     #[test]
     fn an_id_that_is_there_is_never_called_new() {
         let mut recent = RecentIds::default();
-        let ask = |recent: &mut RecentIds, number| recent.may_be_there(id(number), || Ok::<_, ()>(Some(id(9)))).unwrap();
+        let ask = |recent: &mut RecentIds, number| {
+            recent.may_be_there(id(number), || Ok::<_, ()>(Some(id(9)))).unwrap()
+        };
         assert!(ask(&mut recent, 5) && ask(&mut recent, 9), "below the largest of the file");
         assert!(!ask(&mut recent, 10));
         for number in 10..20_000 {

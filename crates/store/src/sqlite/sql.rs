@@ -66,7 +66,8 @@ macro_rules! task_and_head {
 }
 
 pub(super) mod task {
-    pub(in super::super) const BY_KEY: &str = concat!("SELECT ", task_columns!(), " FROM ", task_and_head!(), "WHERE t.task_key = ?1");
+    pub(in super::super) const BY_KEY: &str =
+        concat!("SELECT ", task_columns!(), " FROM ", task_and_head!(), "WHERE t.task_key = ?1");
     pub(in super::super) const RECORD: &str = concat!(
         "SELECT ",
         task_columns!(),

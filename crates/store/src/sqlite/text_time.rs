@@ -83,9 +83,9 @@ fn put(digits: &mut [u8], mut value: i64) {
 pub(super) fn parse(text: &str) -> Option<i64> {
     let bytes: &[u8; LENGTH] = text.as_bytes().try_into().ok()?;
     let number = |range: std::ops::Range<usize>| {
-        bytes[range].iter().try_fold(0_i64, |sum, byte| {
-            byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0'))
-        })
+        bytes[range]
+            .iter()
+            .try_fold(0_i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
     };
     let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
     let (hour, minute, second, milli) = (number(11..13)?, number(14..16)?, number(17..19)?, number(20..23)?);
@@ -135,7 +135,13 @@ mod tests {
 
     #[test]
     fn another_text_is_none_of_ours() {
-        for text in ["", "2026-11-24", "2026-02-31 00:00:00.000", "2026-11-24T00:00:00.000", "2026-11-24 24:00:00.000"] {
+        for text in [
+            "",
+            "2026-11-24",
+            "2026-02-31 00:00:00.000",
+            "2026-11-24T00:00:00.000",
+            "2026-11-24 24:00:00.000",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

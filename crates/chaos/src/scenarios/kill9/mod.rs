@@ -61,9 +61,8 @@ impl Campaign {
     fn run(&mut self, context: &mut Context) -> Result<(), CaseError> {
         // Undisturbed, to know how long it takes; and what holds after kills must hold without.
         let calm = Plan { kills: Vec::new(), damage: None };
-        match self.one(context, ("calm", 0), &calm)? {
-            Outcome::Complete(took) => self.pace = took,
-            Outcome::Missed => {}
+        if let Outcome::Complete(took) = self.one(context, ("calm", 0), &calm)? {
+            self.pace = took;
         }
         for run in 0..context.runs() {
             let mut rng = context.rng(run);
@@ -73,7 +72,7 @@ impl Campaign {
             let done = self.tried(context, run, &plan);
             let is_complete = match done {
                 Ok(Outcome::Complete(_)) => true,
-                Ok(Outcome::Missed) => {
+                Ok(Outcome::Missed(_)) => {
                     context.findings.notes.push(format!("run {run}: no kill hit in {TRIES_MAX} tries"));
                     false
                 }
@@ -92,11 +91,13 @@ impl Campaign {
         for attempt in 0..TRIES_MAX {
             let name = if attempt == 0 { format!("run-{run}") } else { format!("run-{run}-{attempt}") };
             match self.one(context, (&name, attempt), plan)? {
-                Outcome::Missed => {}
+                // It was quicker than the one that was measured before.
+                Outcome::Missed(Some(took)) => self.pace = took,
+                Outcome::Missed(None) => {}
                 complete @ Outcome::Complete(_) => return Ok(complete),
             }
         }
-        Ok(Outcome::Missed)
+        Ok(Outcome::Missed(None))
     }
 
     /// One run in a folder of its own, which stays when something went wrong.

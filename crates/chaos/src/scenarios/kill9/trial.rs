@@ -19,7 +19,7 @@ use crate::worker::board;
 const LOSSES_MAX: usize = 3;
 
 /// How much earlier a random kill comes with each try at a run whose worker was done before it.
-const EARLIER: f64 = 0.8;
+const EARLIER: f64 = 0.7;
 
 /// What a run is told.
 #[derive(Debug, Clone, Copy)]
@@ -39,8 +39,8 @@ pub(super) struct Terms<'a> {
 pub(super) enum Outcome {
     /// Every kill hit, and the task was done in the end. An undisturbed worker took so long.
     Complete(Duration),
-    /// A worker was done before it could be killed: the run shows nothing.
-    Missed,
+    /// A worker was done before it could be killed: the run shows nothing. The first one took so long, undisturbed.
+    Missed(Option<Duration>),
 }
 
 /// How a worker ended.
@@ -88,9 +88,9 @@ pub(super) fn run(
         workers: 0,
     };
     for (index, kill) in plan.kills.iter().enumerate() {
-        let (end, _) = trial.live(Some(*kill))?;
+        let (end, took) = trial.live(Some(*kill))?;
         if end != End::Killed {
-            return Ok(Outcome::Missed);
+            return Ok(Outcome::Missed((end == End::Done && index == 0).then_some(took)));
         }
         if let Some(damage) = plan.damage.filter(|_| index == 0) {
             trial.tally.damaged += usize::from(trial.left.damage(site, damage)?);
@@ -99,7 +99,7 @@ pub(super) fn run(
             return if index + 1 == plan.kills.len() {
                 trial.finish(Duration::ZERO)
             } else {
-                Ok(Outcome::Missed)
+                Ok(Outcome::Missed(None))
             };
         }
     }

@@ -126,7 +126,8 @@ impl Told {
         for deed in self.deeds() {
             let times = found.iter().filter(|&&number| number == deed.number).count();
             let told = || self.0.iter().filter(|(other, _)| *other == deed).map(|(_, answer)| answer);
-            let context = || format!("{deed:?} after {:?}: found {found:?} {what}", told().collect::<Vec<_>>());
+            let context =
+                || format!("{deed:?} after {:?}: found {found:?} {what}", told().collect::<Vec<_>>());
             assert!(times <= 1, "applied twice: {}", context());
             let acknowledged = told().any(Answer::acknowledges);
             let must_be_there = acknowledged && (deed.durable || survived == Survived::Kill);

@@ -76,12 +76,14 @@ struct Model {
     database: Image,
     log: Image,
     /// What it held of a log that was removed.
+    #[serde(skip)]
     ghost: Option<Vec<u8>>,
 }
 
 /// One file.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Image {
+    #[serde(skip)]
     durable: Vec<u8>,
     /// Pages that the next sync writes.
     dirty: BTreeSet<u64>,
@@ -167,19 +169,33 @@ fn log_of(database: &Path) -> PathBuf {
     name.into()
 }
 
-/// Where the model lies between two processes.
-fn model_of(database: &Path) -> PathBuf {
-    database.with_extension("device")
+/// Where a part of the model lies between two processes.
+fn part_of_model(database: &Path, part: &str) -> PathBuf {
+    database.with_extension(format!("device-{part}"))
 }
 
 impl Model {
     /// What an earlier process has left; otherwise the files, all of which are on the device.
     fn of(database: &Path) -> Self {
-        if let Ok(saved) = fs::read(model_of(database)) {
-            return serde_json::from_slice(&saved).unwrap();
+        let part = |part| fs::read(part_of_model(database, part)).ok();
+        let (mut model, files) = match part("pages") {
+            Some(pages) => (serde_json::from_slice(&pages).unwrap(), [part("database"), part("log")]),
+            None => (Self::default(), [fs::read(database).ok(), fs::read(log_of(database)).ok()]),
+        };
+        [model.database.durable, model.log.durable] = files.map(Option::unwrap_or_default);
+        model.ghost = part("ghost");
+        model
+    }
+
+    fn save(&self, database: &Path) {
+        let part = |part, bytes: &[u8]| fs::write(part_of_model(database, part), bytes).unwrap();
+        part("pages", &serde_json::to_vec(self).unwrap());
+        part("database", &self.database.durable);
+        part("log", &self.log.durable);
+        match &self.ghost {
+            Some(ghost) => part("ghost", ghost),
+            None => drop(fs::remove_file(part_of_model(database, "ghost"))),
         }
-        let image = |path: &Path| Image { durable: fs::read(path).unwrap_or_default(), ..Image::default() };
-        Self { database: image(database), log: image(&log_of(database)), ghost: None }
     }
 }
 
@@ -223,8 +239,7 @@ impl Disk {
 
     /// Leaves the model to the next process, and to [`unplug`].
     pub(super) fn save(&self) {
-        let model = serde_json::to_vec(&*self.model.lock().unwrap()).unwrap();
-        fs::write(model_of(&self.database), model).unwrap();
+        self.model.lock().unwrap().save(&self.database);
     }
 
     /// The kernel takes the memory of the first page of the log that counts as clean but never reached the device:

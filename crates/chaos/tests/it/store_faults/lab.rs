@@ -221,8 +221,7 @@ impl Place {
             let store = SqliteStore::open(SqliteOptions::new(self.database()), env()).await.unwrap();
             store.create_task(create_task()).await.unwrap();
             for deed in told.deeds() {
-                let expected =
-                    if before.contains(&deed.number) { Answer::Replayed } else { Answer::Applied };
+                let expected = if before.contains(&deed.number) { Answer::Replayed } else { Answer::Applied };
                 assert_eq!(Answer::of(store.commit(deed.batch()).await), expected, "{deed:?} again");
             }
             let head = store.task(&task()).await.unwrap().unwrap().head;

@@ -46,7 +46,10 @@ fn a_process_of_its_own() {
     let Ok(path) = std::env::var(DATABASE) else { return };
     // The store's lock on the database file tells the last of all connections that it is not the last one.
     let file = File::options().read(true).write(true).open(&path).unwrap();
-    assert!(fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).is_err(), "the store has lost its lock");
+    assert!(
+        fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).is_err(),
+        "the store has lost its lock"
+    );
     drop(file);
     let database = Connection::open(path).unwrap();
     database.busy_timeout(Duration::ZERO).unwrap();
