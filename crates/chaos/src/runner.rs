@@ -13,7 +13,7 @@ use crate::diagnosis;
 use crate::report::{CaseReport, CaseStatus, Report, status_of};
 
 /// How long after its deadline a case may still clean up before it is given up.
-const GRACE: Duration = Duration::from_secs(15);
+const GRACE: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(15) };
 
 /// Why nothing was carried out.
 #[derive(Debug, thiserror::Error)]
@@ -199,4 +199,112 @@ fn commit() -> String {
 
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::case::{Backend, Needs, Runs};
+    use crate::report::Figure;
+
+    fn case(id: &'static str, run: fn(&mut Context) -> Result<(), CaseError>) -> Case {
+        let (title, shows, needs) = ("A Case", "Nothing.", Needs::Anything);
+        Case { id, title, shows, needs, runs: Runs { quick: 1, full: 10 }, run }
+    }
+
+    /// Runs one case of ten planned operations, and gives its report and what was printed.
+    fn ran(run: fn(&mut Context) -> Result<(), CaseError>) -> (Report, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            backend: Backend::Sqlite,
+            quick: false,
+            seed: 1,
+            runs: None,
+            timeout: Duration::ZERO,
+            folder: folder.path().to_owned(),
+            planted: None,
+            sync_delay: None,
+        };
+        let cases = [case("one", run), case("two", |_| Ok(()))];
+        let matrix = Matrix { name: "chaos", cases: &cases, settings, json: None };
+        let mut printed = Vec::new();
+        let report = matrix.run(&cases[..1], &mut printed).unwrap();
+        (report, String::from_utf8(printed).unwrap())
+    }
+
+    fn carried_out(context: &mut Context, operations: usize) {
+        for _ in 0..operations {
+            context.advance(true);
+        }
+    }
+
+    #[test]
+    fn a_case_passes_when_nine_of_ten_operations_were_carried_out_and_every_check_holds() {
+        let (report, printed) = ran(|context| {
+            carried_out(context, 9);
+            context.check(Figure::count("lost", 0).at_most(0.0));
+            Ok(())
+        });
+        assert_eq!((report.passed, report.failed), (1, 0), "{printed}");
+        assert_eq!(report.cases[0].kept, None);
+    }
+
+    #[test]
+    fn a_case_that_was_hardly_carried_out_is_void() {
+        let (report, printed) = ran(|context| {
+            carried_out(context, 8);
+            Ok(())
+        });
+        assert_eq!(report.failed, 1);
+        assert!(printed.contains("void: 8 of 10 planned operations were carried out"), "{printed}");
+    }
+
+    #[test]
+    fn an_error_and_a_panic_fail_the_case_and_keep_what_it_found() {
+        let (report, printed) = ran(|context| {
+            carried_out(context, 10);
+            context.check(Figure::count("lost", 0).at_most(0.0));
+            Err(CaseError::TimedOut { what: "a sign".to_owned() })
+        });
+        assert_eq!((report.failed, report.cases[0].checks.len()), (1, 1));
+        assert!(
+            printed.contains("error: the time of the case was over while waiting for a sign"),
+            "{printed}"
+        );
+        let (report, printed) = ran(|context| panic!("on {} runs", context.runs()));
+        assert_eq!(report.failed, 1);
+        assert!(printed.contains("on 10 runs"), "{printed}");
+    }
+
+    #[test]
+    fn a_case_that_does_not_come_back_is_given_up() {
+        let (report, printed) = ran(|_| {
+            thread::sleep(Duration::from_secs(3));
+            Ok(())
+        });
+        assert_eq!(report.failed, 1);
+        assert!(printed.contains("its own code, which does not come back"), "{printed}");
+    }
+
+    #[test]
+    fn cases_are_chosen_by_their_ids() {
+        let cases = [case("one", |_| Ok(())), case("two", |_| Ok(()))];
+        let settings = Settings {
+            backend: Backend::Memory,
+            quick: true,
+            seed: 3,
+            runs: None,
+            timeout: Duration::ZERO,
+            folder: PathBuf::new(),
+            planted: None,
+            sync_delay: None,
+        };
+        let matrix = Matrix { name: "chaos", cases: &cases, settings, json: None };
+        assert_eq!(matrix.chosen(&[]).unwrap().len(), 2);
+        assert_eq!(matrix.chosen(&["two".to_owned()]).unwrap()[0].id, "two");
+        let error = matrix.chosen(&["three".to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("\"three\"") && error.contains("one, two"), "{error}");
+        let again = matrix.settings.reproduce("chaos", &cases[0]);
+        assert_eq!(again, "cargo xtask chaos one --backend memory --seed 3 --runs 1 --quick");
+    }
 }

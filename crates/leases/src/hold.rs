@@ -48,7 +48,7 @@ impl Standing {
     fn renewed(&mut self, sent: Duration, now: Duration, term: Duration) {
         self.expire(now);
         if self.ended.is_none() {
-            self.deadline = self.deadline.max(sent + term);
+            self.deadline = self.deadline.max(whole(sent) + whole(term));
         }
     }
 
@@ -57,6 +57,11 @@ impl Standing {
         self.ended.get_or_insert(loss);
         first
     }
+}
+
+/// Without the part of a millisecond: the store counts whole ones, and the holder must not count more.
+fn whole(span: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// One lease, shared by its holder, its heartbeat and whoever waits for its loss.
@@ -71,7 +76,7 @@ pub(crate) struct Hold {
 impl Hold {
     /// A lease whose claim was sent at `sent` on the monotonic clock.
     pub(crate) fn new(store: Arc<dyn Store>, guard: Guard, term: Term, sent: Duration) -> Self {
-        let standing = Standing { deadline: sent + term.get(), ended: None, settling: false };
+        let standing = Standing { deadline: whole(sent) + whole(term.get()), ended: None, settling: false };
         Self { store, guard, term, standing: watch::Sender::new(standing) }
     }
 

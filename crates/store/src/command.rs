@@ -271,12 +271,13 @@ commands! {
 }
 
 impl Command {
-    /// Payload bytes it carries.
+    /// Payload bytes it carries, texts of any length included.
     pub fn payload_bytes(&self) -> usize {
         match self {
             Self::CreateTask(command) => command.input.bytes().len(),
             Self::FinishTask(command) => command.result.bytes().len(),
             Self::AppendCheckpoint(command) => command.payload.bytes().len() + command.evidence.bytes().len(),
+            Self::RecordVerification(command) => command.detail.len(),
             Self::FinishOperation(command) => command.end.output().map_or(0, |output| output.bytes().len()),
             _ => 0,
         }

@@ -239,8 +239,8 @@ pub enum Reason {
     /// The token is not the operation's newest.
     #[error("the operation was taken over by another attempt: discard this result or keep it as evidence")]
     StaleToken,
-    /// Two commands of the batch carry the same identity.
-    #[error("two commands of this batch carry the same identity: give each its own")]
+    /// The identity was used by another command: of this batch, or of one applied before.
+    #[error("this command's identity was used before: give each command its own")]
     RepeatedIdentity,
     /// No operation has this key.
     #[error("there is no operation with this key: begin it first")]

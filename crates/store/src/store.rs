@@ -28,8 +28,9 @@ pub struct ChangeStamp(pub u64);
 ///   on SQLite and PostgreSQL; the in-memory store keeps nothing beyond its process.
 /// - **Once**: a batch submitted again is applied at most once. When it had been applied, the answer is the same
 ///   outcome, or [`Superseded`](crate::Superseded) for commands whose rows have changed since; otherwise it is
-///   evaluated anew. Rejections and empty claims are not remembered. An identity (checkpoint id, claim id, token)
-///   belongs to one batch: in another batch it would make that one look applied.
+///   evaluated anew. Rejections and empty claims are not remembered. A checkpoint id, a claim id and a begun token
+///   belong to one batch: in another one they make it look applied, or are rejected. A result or a settlement that
+///   was recorded alone may be named again beside something new.
 /// - **Not cancelled by dropping**: once the future of a commit has been polled and the queue has taken the batch,
 ///   dropping it loses the answer, not the write.
 /// - **Bounded**: queues, batches, payloads and pages have limits ([`limits`](crate::limits)); a full queue makes

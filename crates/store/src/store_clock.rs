@@ -18,7 +18,7 @@ pub(crate) struct StoreClock {
     pub(crate) boot: BootId,
     /// Store time less boot time, in milliseconds.
     pub(crate) anchor_ms: i64,
-    /// No store time beyond this was ever given out.
+    /// No store time beyond this was ever written.
     pub(crate) ceiling: StoreTime,
 }
 

@@ -135,6 +135,8 @@ macro_rules! for_each_conformance_case {
                 a_claim_or_sweep_whose_items_all_moved_on_is_evaluated_anew
                 a_batch_that_was_not_applied_is_evaluated_anew
                 a_repeated_identity_inside_one_batch_is_rejected
+                a_result_recorded_alone_may_be_named_again_beside_a_new_checkpoint
+                a_stale_batch_is_not_taken_for_applied_because_its_result_was_recorded
                 the_commit_of_checkpoint_result_and_settlement_is_recognised_whole
                 the_commit_of_a_fenced_off_holder_is_rejected_whole_every_time
                 a_creation_that_is_there_already_says_nothing_of_the_rest

@@ -174,8 +174,6 @@ pub(super) async fn a_repeated_identity_inside_one_batch_is_rejected(mut world: 
         one(append(1, "t")).with(append(1, "t")),
         one(claim(2, 1)).with(claim(2, 1)),
         one(begin("l", 2)).with(begin("l", 2)),
-        one(succeed("k", 1, "output")).with(succeed("k", 1, "output")),
-        one(settle(&guard("a", 1), Settle::Succeeded)).with(settle(&guard("a", 1), Settle::Succeeded)),
     ];
     for batch in &repeated {
         let expected = Rejection { index: 1, reason: Reason::RepeatedIdentity };
@@ -185,10 +183,11 @@ pub(super) async fn a_repeated_identity_inside_one_batch_is_rejected(mut world: 
     let batch = one(append(2, "t")).with(sweep(3, 1)).with(sweep(3, 1));
     let expected = Rejection { index: 2, reason: Reason::RepeatedIdentity };
     check_eq!(world.rejected(&batch).await?, expected, "a batch with one sweep twice");
-    // Creating the same thing twice is no repeated identity: two callers may well do so.
+    // Saying the same thing twice of what has one name for all is no repeated identity: two callers may well do so.
     world
         .applied(&one(create("u")).with(create("u")).with(enqueue("c", "u")).with(enqueue("c", "u")))
         .await?;
+    world.applied(&one(succeed("k", 1, "output")).with(succeed("k", 1, "output"))).await?;
     Ok(())
 }
 
@@ -284,5 +283,40 @@ pub(super) async fn commands_without_an_identity_are_recognised_by_the_others(
         );
         world.apply(claim(number, 1)).await?;
     }
+    Ok(())
+}
+
+pub(super) async fn a_result_recorded_alone_may_be_named_again_beside_a_new_checkpoint(
+    mut world: World<'_>,
+) -> Outcome {
+    world.queue("t", &["a"]).await?;
+    let held = world.claim_one(1).await?.guard();
+    world.apply_guarded(&held, begin("k", 1)).await?;
+    world.apply(succeed("k", 1, "output")).await?;
+    let step = Batch::durable()
+        .with_guarded(&held, append(1, "t"))
+        .with(succeed("k", 1, "output"))
+        .with(settle(&held, Settle::Succeeded));
+    check_once(&mut world, &step).await?;
+    check_eq!(world.task("t").await?.head, SequenceNumber(1), "the head after the step");
+    Ok(())
+}
+
+pub(super) async fn a_stale_batch_is_not_taken_for_applied_because_its_result_was_recorded(
+    mut world: World<'_>,
+) -> Outcome {
+    world.queue("t", &["a"]).await?;
+    let held = world.claim_one(1).await?.guard();
+    world.apply_guarded(&held, begin("k", 1)).await?;
+    world.apply(succeed("k", 1, "output")).await?;
+    world.apply(settle(&held, Settle::Retry(delay(ms(0))))).await?;
+    world.claim_one(2).await?;
+    let step = Batch::durable()
+        .with_guarded(&held, append(1, "t"))
+        .with(succeed("k", 1, "output"))
+        .with(settle(&held, Settle::Retry(delay(ms(0)))));
+    let Rejection { index, reason } = world.rejected(&step).await?;
+    check_eq!(index, 0, "the command that was rejected");
+    check_matches!(reason, Reason::StaleFence { .. }, "a step under a lease that was given back");
     Ok(())
 }

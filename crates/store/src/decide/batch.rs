@@ -50,17 +50,13 @@ pub(crate) fn decide_batch<R: Rows>(rows: &mut R, batch: &Batch, now: Now) -> Re
         };
         match step {
             Step::Applied(outcome) => outcomes.push(outcome),
-            Step::Replayed(outcome) if !has_own_identity(&entry.command) => {
+            Step::Replayed(outcome) if !is_for_one_batch(&entry.command) => {
                 rests_on_earlier = true;
                 outcomes.push(outcome);
             }
             Step::Replayed(_) | Step::Superseded => {
-                return recall_or_reject(
-                    overlay.rows,
-                    batch,
-                    now,
-                    Rejection { index, reason: Reason::RepeatedIdentity },
-                );
+                let reason = why_not_again(&mut overlay, &entry.command)?;
+                return recall_or_reject(overlay.rows, batch, now, Rejection { index, reason });
             }
             Step::Rejected(reason) => {
                 return recall_or_reject(overlay.rows, batch, now, Rejection { index, reason });
@@ -72,22 +68,36 @@ pub(crate) fn decide_batch<R: Rows>(rows: &mut R, batch: &Batch, now: Now) -> Re
     Ok(Verdict { answer, writes, rests_on_earlier })
 }
 
-/// Whether the command carries an identity that its caller made for this one submission. A task or an item that is
-/// there already says nothing about the rest of the batch: two callers may well create the same one.
-fn has_own_identity(command: &Command) -> bool {
+/// Whether the command's identity was made for one batch, so that finding it applied says the same of that batch. A
+/// task, an item, a result or a settlement that is there already says nothing about the rest: one may have been
+/// recorded alone before it is named again beside a new checkpoint.
+fn is_for_one_batch(command: &Command) -> bool {
     matches!(
         command,
         Command::AppendCheckpoint(_)
             | Command::BeginOperation(_)
-            | Command::FinishOperation(_)
-            | Command::SettleItem(_)
             | Command::Claim(_)
             | Command::SweepExpired(_)
     )
 }
 
+/// Whether a command that was applied can be told from one that was not, once something else of its batch is rejected.
+fn leaves_a_trace(command: &Command) -> bool {
+    is_for_one_batch(command) || matches!(command, Command::FinishOperation(_) | Command::SettleItem(_))
+}
+
+/// Why a command that was applied by another batch cannot be applied by this one.
+fn why_not_again<R: Rows>(rows: &mut Overlay<'_, R>, command: &Command) -> Result<Reason, R::Error> {
+    if let Command::SettleItem(settle) = command
+        && let Err(reason) = decide_guard(rows.item(&settle.guard.item)?.as_ref(), &settle.guard)
+    {
+        return Ok(reason);
+    }
+    Ok(Reason::RepeatedIdentity)
+}
+
 fn was_applied<R: Rows>(rows: &mut R, command: &Command, now: Now) -> Result<bool, R::Error> {
-    if !has_own_identity(command) {
+    if !leaves_a_trace(command) {
         return Ok(false);
     }
     // Claims and sweeps are recognised before they choose anything, the others from their one row.
@@ -106,8 +116,11 @@ fn recall_or_reject<R: Rows>(
     now: Now,
     rejection: Rejection,
 ) -> Result<Verdict, R::Error> {
+    // A checkpoint's id belongs to it alone: where the batch has one, its row decides whether the batch was applied.
+    let appends = batch.entries().iter().any(|entry| matches!(entry.command, Command::AppendCheckpoint(_)));
     for entry in batch.entries() {
-        if was_applied(rows, &entry.command, now)? {
+        let tells = !appends || matches!(entry.command, Command::AppendCheckpoint(_));
+        if tells && was_applied(rows, &entry.command, now)? {
             return recall(rows, batch, now);
         }
     }
@@ -157,7 +170,7 @@ fn told(item: &WorkItem, sweep: TransitionId, holder: &str) -> Reclaimed {
     Reclaimed {
         item: item.id.clone(),
         task: item.task.clone(),
-        stale: Fence(item.fence.0 - 1),
+        stale: Fence(item.fence.0.saturating_sub(1)),
         status: item.status,
         checkpoint: error_boundary(item, sweep, holder).map(|boundary| boundary.id),
     }

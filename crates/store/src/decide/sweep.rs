@@ -67,7 +67,7 @@ pub fn error_boundary(reclaimed: &WorkItem, sweep: TransitionId, holder: &str) -
         "lease expired\nitem: {}\nholder: {}\nstale fence: {}\nattempt: {} of {}\nstatus: {}\n",
         reclaimed.id.as_str().escape_debug(),
         holder.escape_debug(),
-        reclaimed.fence.0 - 1,
+        reclaimed.fence.0.saturating_sub(1),
         reclaimed.attempt,
         reclaimed.max_attempts,
         reclaimed.status,

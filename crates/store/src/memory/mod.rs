@@ -15,7 +15,7 @@ use crate::env::Env;
 use crate::error::StoreError;
 use crate::id::{CheckpointId, OperationKey, TaskId, WorkItemId};
 use crate::memory::rows::Tables;
-use crate::outcome::{Applied, Committed};
+use crate::outcome::Committed;
 use crate::record::{
     Checkpoint, CheckpointPage, Health, Operation, OperationPage, OperationRecord, Task, TaskRecord, WorkItem,
 };
@@ -80,19 +80,20 @@ impl MemoryStore {
 
 impl Shared {
     fn commit(&self, env: &Env, batch: &Batch) -> Committed {
-        let answer = {
+        let (answer, changed) = {
             let mut state = self.state.lock();
             let now = state.clock.now(env.clock());
             let verdict = match decide_batch(&mut state.tables, batch, now) {
                 Ok(verdict) => verdict,
                 Err(never) => match never {},
             };
+            let changed = !verdict.writes.is_empty();
             for write in verdict.writes {
                 state.tables.write(write);
             }
-            verdict.answer
+            (verdict.answer, changed)
         };
-        if matches!(&answer, Committed::Applied(applied) if !Applied::is_replayed(applied)) {
+        if changed {
             self.changes.fetch_add(1, Ordering::SeqCst);
             self.changed.notify_waiters();
         }

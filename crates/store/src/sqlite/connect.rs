@@ -8,7 +8,7 @@ use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, OptionalExtension};
 
 use crate::env::{BootId, Env};
 use crate::error::OpenError;
-use crate::sqlite::failure::Trouble;
+use crate::sqlite::failure::{Trouble, denies_access};
 use crate::sqlite::options::SqliteOptions;
 use crate::sqlite::{migrate, sql, text_time};
 use crate::store_clock::StoreClock;
@@ -28,6 +28,10 @@ pub(super) fn writer(options: &SqliteOptions, env: &Env) -> Result<(Connection, 
     let path = options.path.as_path();
     if !options.folder().is_dir() {
         return Err(OpenError::MissingFolder { folder: options.folder().to_owned() });
+    }
+    // Asked first: SQLite would open the file for reading, and leave a log behind that is as unwritable as the file.
+    if denies_access(path) {
+        return Err(OpenError::ReadOnly { path: path.to_owned() });
     }
     let told = |error: rusqlite::Error| Trouble::from(error).not_opened(path);
     let mut connection =

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use crate::batch::{Batch, Durability};
-use crate::decide::decide_batch;
+use crate::decide::{Write, decide_batch};
 use crate::env::{Env, Failpoint};
 use crate::error::{OpenError, StoreError};
 use crate::outcome::Committed;
@@ -35,6 +35,9 @@ const PAUSE_MAX: Duration = Duration::from_millis(2);
 /// How long the marker after a failed sync waits for the write lock.
 const MARKER_WAIT: Duration = Duration::from_secs(2);
 
+/// How often the log is tried to be written over itself while other processes begin it anew.
+const LOG_TRIES_MAX: u32 = 4;
+
 /// What became of one batch.
 pub type Answer = Result<Committed, StoreError>;
 
@@ -58,6 +61,9 @@ pub struct SqliteCore {
     data_version: i64,
     synchronous: Durability,
     state: State,
+    powersafe_overwrite: bool,
+    /// Whether any batch asked for a change since this was last looked at.
+    changed: bool,
     files: (PathBuf, PathBuf),
     identity: FileIdentity,
     log: Log,
@@ -123,6 +129,8 @@ impl SqliteCore {
             recent: RecentIds::default(),
             data_version: 0,
             synchronous: Durability::Durable,
+            powersafe_overwrite: options.powersafe_overwrite,
+            changed: false,
             state: if inherited { State::Unsynced } else { State::Sound },
             identity: FileIdentity::look(&files.0, &files.1),
             files,
@@ -148,6 +156,11 @@ impl SqliteCore {
         answers
     }
 
+    /// Whether anything may have changed since the last call: an empty claim wakes nobody.
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
     /// The clock of this boot.
     pub(super) fn clock(&self) -> StoreClock {
         self.clock
@@ -155,7 +168,7 @@ impl SqliteCore {
 
     /// Applies at least one of the batches, as many as fit a group's time. They must be valid.
     pub(super) fn apply_some(&mut self, batches: &[&Batch], wait: Duration) -> Vec<Answer> {
-        if let Some(error) = self.unfit() {
+        if let Some(error) = self.unfit(wait) {
             return batches.iter().map(|_| Err(again(&error))).collect();
         }
         let lost = match self.group(batches, wait) {
@@ -166,17 +179,21 @@ impl SqliteCore {
             Lost::NotBegun(error) => error,
             // Only the offender shall fail: what fits alone is applied alone.
             Lost::BeforeCommit(_) if batches.len() > 1 => return self.each_alone(batches, wait),
-            Lost::AtCommit(trouble) if trouble.is_shortage() && !is_io(&trouble) && batches.len() > 1 => {
-                return self.each_alone(batches, wait);
-            }
             Lost::BeforeCommit(trouble) => trouble.not_applied(),
-            // Without an I/O error no sync was tried and the commit's last frame was not written.
-            Lost::AtCommit(trouble) if !is_io(&trouble) => trouble.not_applied(),
+            // The write that did not fit was that of the commit's last frame or one before it, and no sync was tried.
+            // Without powersafe overwrite copies of the last frame follow it, and one of those may be what did not fit.
+            Lost::AtCommit(trouble) if trouble.is_disk_full() && self.powersafe_overwrite => {
+                if batches.len() > 1 {
+                    return self.each_alone(batches, wait);
+                }
+                trouble.not_applied()
+            }
+            Lost::AtCommit(trouble) if trouble.is_busy() => trouble.not_applied(),
             Lost::AtCommit(trouble) => {
                 let in_sync = trouble.is_failed_sync();
                 match self.after_failed_sync(trouble) {
                     // The device did not take some write: perhaps of one batch only.
-                    StoreError::Failed { .. } if !in_sync && batches.len() > 1 => {
+                    StoreError::Failed { .. } | StoreError::DiskFull if !in_sync && batches.len() > 1 => {
                         return self.each_alone(batches, wait);
                     }
                     error => error,
@@ -192,18 +209,35 @@ impl SqliteCore {
         batches.iter().map(|_| Err(again(&error))).collect()
     }
 
+    /// The wait for the lock is shared by all of them; once it is over the rest is told so untried.
     fn each_alone(&mut self, batches: &[&Batch], wait: Duration) -> Vec<Answer> {
-        batches.iter().flat_map(|batch| self.apply_some(&[batch], wait)).collect()
+        let started = self.env.clock().monotonic();
+        let mut answers: Vec<Answer> = Vec::with_capacity(batches.len());
+        for batch in batches {
+            let answer = if let Some(Err(error @ StoreError::Overloaded { .. })) = answers.last() {
+                vec![Err(again(error))]
+            } else {
+                let spent = self.env.clock().monotonic().saturating_sub(started);
+                self.apply_some(&[batch], wait.saturating_sub(spent))
+            };
+            answers.extend(answer);
+        }
+        answers
     }
 
     /// Why nothing may be acknowledged now, if so. An earlier failed sync is tried to be overcome first.
-    fn unfit(&mut self) -> Option<StoreError> {
+    fn unfit(&mut self, wait: Duration) -> Option<StoreError> {
         match self.state {
             State::Sound => None,
             State::Unsynced => {
-                let trouble = self.marker().err()?;
-                let text = format!("an earlier sync failed, and this is not overcome yet: {trouble}");
-                Some(StoreError::Failed { source: text.into() })
+                let error = self.marker(wait).err()?;
+                Some(match error {
+                    StoreError::Overloaded { .. } | StoreError::DiskFull | StoreError::ReadOnly => error,
+                    error => {
+                        let text = format!("what stands in the log cannot be synced: {error}");
+                        StoreError::Failed { source: text.into() }
+                    }
+                })
             }
             State::Replaced => {
                 let text = "the database or its log was replaced while it was open: open it again";
@@ -217,33 +251,42 @@ impl SqliteCore {
     /// before them in the log is then written once more.
     fn after_failed_sync(&mut self, trouble: Trouble) -> StoreError {
         self.state = State::Unsynced;
-        match self.marker() {
-            Ok(()) => StoreError::Failed { source: Box::new(trouble) },
+        match self.marker(MARKER_WAIT) {
+            Ok(()) => trouble.not_applied(),
             Err(marker) => StoreError::Unknown {
                 source: format!("{trouble}; nor could a marker be synced: {marker}").into(),
             },
         }
     }
 
-    fn marker(&mut self) -> Result<(), StoreError> {
-        self.env.reach(Failpoint::MARKER_BEFORE);
-        self.begin(Durability::Durable, MARKER_WAIT)?;
-        let written =
-            self.execute(sql::transaction::MARKER).and_then(|()| self.execute(sql::transaction::COMMIT));
-        if let Err(trouble) = written {
-            self.roll_back();
-            return Err(trouble.not_applied());
+    fn marker(&mut self, wait: Duration) -> Result<(), StoreError> {
+        let mut left = LOG_TRIES_MAX;
+        loop {
+            left -= 1;
+            self.env.reach(Failpoint::MARKER_BEFORE);
+            self.begin(Durability::Durable, wait)?;
+            let written =
+                self.execute(sql::transaction::MARKER).and_then(|()| self.execute(sql::transaction::COMMIT));
+            if let Err(trouble) = written {
+                self.roll_back();
+                return Err(trouble.not_applied());
+            }
+            self.env.reach(Failpoint::MARKER_AFTER);
+            match self.rewrite_log(wait) {
+                Ok(()) => break,
+                // Between the two transactions another process may have folded the log and begun it anew.
+                Err(StoreError::Corrupt { .. }) if left > 0 => {}
+                Err(error) => return Err(error),
+            }
         }
-        self.env.reach(Failpoint::MARKER_AFTER);
-        self.rewrite_log()?;
         self.state = State::Sound;
         Ok(())
     }
 
     /// Makes what nobody had synced before a failed sync durable again, see [`log`]: before anything behind it in the
     /// log is acknowledged, and before any of it is folded. To be called right after a commit.
-    fn rewrite_log(&mut self) -> Result<(), StoreError> {
-        self.begin(Durability::Durable, MARKER_WAIT)?;
+    fn rewrite_log(&mut self, wait: Duration) -> Result<(), StoreError> {
+        self.begin(Durability::Durable, wait)?;
         self.env.reach(Failpoint::LOG_REWRITE_BEFORE);
         let rewritten = log::rewrite(&self.files.1, LOG_PAGES.get());
         if matches!(rewritten, Ok(Rewrite::Rewritten { .. })) {
@@ -370,12 +413,10 @@ impl SqliteCore {
     fn inside(&mut self, batches: &[&Batch]) -> Result<(Vec<Committed>, StoreTime), Trouble> {
         let started = self.env.clock().monotonic();
         let now = self.clock.now(self.env.clock());
-        let mut wrote = false;
         let mut ceiling = self.clock.ceiling;
         if now.store.plus(CEILING_AHEAD / 2) > ceiling {
             ceiling = now.store.plus(CEILING_AHEAD);
             self.connection.prepare_cached(sql::clock::RAISE)?.execute([ceiling.as_millis()])?;
-            wrote = true;
         }
         let mut needs_barrier = false;
         let mut answers = Vec::with_capacity(batches.len());
@@ -386,15 +427,17 @@ impl SqliteCore {
                 break;
             }
             let verdict = decide_batch(&mut transaction, batch, now)?;
-            wrote |= !verdict.writes.is_empty();
-            needs_barrier |= batch.durability() == Durability::Durable && verdict.rests_on_earlier;
+            needs_barrier |= batch.durability() == Durability::Durable
+                && (verdict.rests_on_earlier || verdict.writes.iter().any(may_write_no_page));
+            self.changed |= !verdict.writes.is_empty();
             for write in verdict.writes {
                 transaction.write(write)?;
             }
             answers.push(verdict.answer);
         }
-        // What a replayed batch rests on may have been committed without a sync; an empty commit would not sync it.
-        if needs_barrier && !wrote {
+        // What a replayed batch rests on may have been committed without a sync. A commit that writes no page would not
+        // sync it, and an update to the same values writes none.
+        if needs_barrier {
             self.execute(sql::transaction::MARKER)?;
         }
         Ok((answers, ceiling))
@@ -443,4 +486,9 @@ impl Drop for SqliteCore {
 
 fn is_io(trouble: &Trouble) -> bool {
     trouble.code() == Some(rusqlite::ErrorCode::SystemIoFailure)
+}
+
+/// An update that may set a row to what it is already.
+fn may_write_no_page(write: &Write) -> bool {
+    matches!(write, Write::RecordVerification(..))
 }

@@ -6,7 +6,7 @@ use rusqlite::{ErrorCode, ffi};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
-use crate::error::{OpenError, StoreError};
+use crate::error::{OpenError, Source, StoreError};
 use crate::payload::DamagedPayload;
 
 /// Trouble inside the backend, before it is known what it means for whom.
@@ -38,14 +38,9 @@ impl Trouble {
         matches!(self.code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
     }
 
-    /// Whether the whole group was lost to a lack of something that another batch may not need.
-    pub(super) fn is_shortage(&self) -> bool {
-        matches!(
-            self.code(),
-            Some(
-                ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::OutOfMemory | ErrorCode::TooBig
-            )
-        )
+    /// Whether the file could not grow.
+    pub(super) fn is_disk_full(&self) -> bool {
+        self.code() == Some(ErrorCode::DiskFull)
     }
 
     /// Whether a flush to the device failed, rather than a write or a read.
@@ -80,14 +75,13 @@ impl Trouble {
             Some(ErrorCode::DatabaseCorrupt) => OpenError::Corrupt { path, source: Box::new(self) },
             Some(ErrorCode::ReadOnly) => OpenError::ReadOnly { path },
             Some(ErrorCode::CannotOpen) if path.is_dir() => OpenError::NotADatabase { path },
-            Some(ErrorCode::CannotOpen) if denies_access(&path) => OpenError::ReadOnly { path },
             _ => OpenError::Failed { path, source: Box::new(self) },
         }
     }
 }
 
 /// Whether this process lacks the access that it needs to the file, or to the folder that the file would be made in.
-fn denies_access(path: &Path) -> bool {
+pub(super) fn denies_access(path: &Path) -> bool {
     let needed = Access::READ_OK | Access::WRITE_OK;
     let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
     let answer = match access(path, needed) {
@@ -97,16 +91,19 @@ fn denies_access(path: &Path) -> bool {
     matches!(answer, Err(Errno::ACCESS | Errno::PERM | Errno::ROFS))
 }
 
-/// Another view of the same error, for each further batch of a group.
+/// The same error for another batch of the group.
 pub(super) fn again(error: &StoreError) -> StoreError {
-    let text = || -> crate::error::Source { error.to_string().into() };
+    let text = |source: &Source| -> Source { source.to_string().into() };
     match error {
-        StoreError::Unknown { .. } => StoreError::Unknown { source: text() },
+        StoreError::Failed { source } => StoreError::Failed { source: text(source) },
+        StoreError::Unknown { source } => StoreError::Unknown { source: text(source) },
         StoreError::DiskFull => StoreError::DiskFull,
         StoreError::ReadOnly => StoreError::ReadOnly,
-        StoreError::Corrupt { what, .. } => StoreError::Corrupt { what: what.clone(), source: None },
+        StoreError::Corrupt { what, source } => {
+            StoreError::Corrupt { what: what.clone(), source: source.as_ref().map(text) }
+        }
         StoreError::Overloaded { waited, held_by } => StoreError::Overloaded { waited: *waited, held_by },
         StoreError::Closed => StoreError::Closed,
-        _ => StoreError::Failed { source: text() },
+        other => StoreError::Failed { source: other.to_string().into() },
     }
 }

@@ -41,15 +41,20 @@ pub(super) fn rewrite(path: &Path, frames: u32) -> io::Result<Rewrite> {
     if frames == 0 {
         return Err(io::Error::other("the length of the write-ahead log is not known"));
     }
-    let log = File::options().read(true).write(true).open(path)?;
-    let rewrite = rewrite_in(&log, frames)?;
-    if matches!(rewrite, Rewrite::Rewritten { .. }) {
-        rustix::fs::fdatasync(&log)?;
-    }
-    Ok(rewrite)
+    rewrite_in(&File::options().read(true).write(true).open(path)?, frames)
 }
 
-fn rewrite_in(log: &impl FileExt, frames: u32) -> io::Result<Rewrite> {
+trait LogFile: FileExt {
+    fn sync(&self) -> io::Result<()>;
+}
+
+impl LogFile for File {
+    fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::fdatasync(self)?)
+    }
+}
+
+fn rewrite_in(log: &impl LogFile, frames: u32) -> io::Result<Rewrite> {
     let mut header = [0; HEADER_BYTES];
     let read = read_at_most(log, &mut header, 0)?;
     let Some(mut chain) = Chain::begin(&header).filter(|_| read == HEADER_BYTES) else {
@@ -77,6 +82,7 @@ fn rewrite_in(log: &impl FileExt, frames: u32) -> io::Result<Rewrite> {
         log.write_all_at(chunk, offset)?;
         offset += chunk.len() as u64;
     }
+    log.sync()?;
     Ok(Rewrite::Rewritten { frames })
 }
 
@@ -197,7 +203,12 @@ mod tests {
 
         fn kept(&self) -> Kept {
             let bytes = std::fs::read(self.log()).unwrap();
-            Kept { bytes: Mutex::new(bytes), written: Mutex::default() }
+            Kept {
+                bytes: Mutex::new(bytes),
+                written: Mutex::default(),
+                synced: Mutex::default(),
+                fails: None,
+            }
         }
 
         /// Where a frame begins, counted from 1.
@@ -206,10 +217,19 @@ mod tests {
         }
     }
 
-    /// A file in memory that notes where it was written.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Fails {
+        Read,
+        Write,
+        Sync,
+    }
+
+    /// A file in memory that notes where it was written, and how far it was then synced.
     struct Kept {
         bytes: Mutex<Vec<u8>>,
         written: Mutex<Vec<(u64, usize)>>,
+        synced: Mutex<usize>,
+        fails: Option<Fails>,
     }
 
     impl Kept {
@@ -220,10 +240,23 @@ mod tests {
                 end + length
             })
         }
+
+        fn fails(&self, fails: Fails) -> io::Result<()> {
+            if self.fails == Some(fails) { Err(io::Error::other("planted")) } else { Ok(()) }
+        }
+    }
+
+    impl LogFile for Kept {
+        fn sync(&self) -> io::Result<()> {
+            self.fails(Fails::Sync)?;
+            *self.synced.lock().unwrap() = self.written();
+            Ok(())
+        }
     }
 
     impl FileExt for Kept {
         fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            self.fails(Fails::Read)?;
             let bytes = self.bytes.lock().unwrap();
             let rest = bytes.get(usize::try_from(offset).unwrap()..).unwrap_or_default();
             // As a file may: less than was asked for.
@@ -233,6 +266,7 @@ mod tests {
         }
 
         fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize> {
+            self.fails(Fails::Write)?;
             let start = usize::try_from(offset).unwrap();
             let count = buffer.len().min(7_000);
             let changed = &mut self.bytes.lock().unwrap()[start..start + count];
@@ -252,6 +286,17 @@ mod tests {
             assert_eq!(rewrite_in(&kept, frames).unwrap(), Rewrite::Rewritten { frames });
             assert_eq!(kept.written(), place.frame(frames + 1));
             assert_eq!(kept.written(), kept.bytes.lock().unwrap().len());
+            assert_eq!(kept.written(), *kept.synced.lock().unwrap());
+        }
+    }
+
+    #[test]
+    fn a_file_that_fails_is_not_claimed_to_be_rewritten() {
+        let place = Place::new(4_096);
+        let frames = place.grow(1);
+        for fails in [Fails::Read, Fails::Write, Fails::Sync] {
+            let kept = Kept { fails: Some(fails), ..place.kept() };
+            assert!(rewrite_in(&kept, frames).is_err(), "{fails:?}");
         }
     }
 

@@ -64,6 +64,20 @@ fn optional<T>(
     }
 }
 
+/// A number that only ever grew by one at a time: anything near its end is damage.
+fn grown<T: FromSql + PartialOrd + Copy>(row: &Row<'_>, column: usize, limit: T) -> Mapped<T> {
+    let number: T = get(row, column)?;
+    if number < limit { Ok(number) } else { Err(damaged(row, column)) }
+}
+
+fn fence(row: &Row<'_>, column: usize) -> Mapped<Fence> {
+    grown(row, column, 1 << 62).map(Fence)
+}
+
+fn attempts(row: &Row<'_>, column: usize) -> Mapped<u32> {
+    grown(row, column, u32::MAX / 2)
+}
+
 fn wall(row: &Row<'_>, column: usize) -> Mapped<WallTime> {
     value(row, column, text_time::parse).map(WallTime::from_millis)
 }
@@ -80,7 +94,7 @@ pub(super) fn task(row: &Row<'_>) -> Mapped<(Task, i64)> {
         status: value(row, 2, Status::from_text)?,
         input: digest(row, 3)?,
         result: optional(row, 4, digest)?,
-        head: SequenceNumber(get(row, 5)?),
+        head: SequenceNumber(grown(row, 5, 1 << 62)?),
         head_link: digest(row, 6)?,
         pruned_through: SequenceNumber(get(row, 7)?),
         created_at: wall(row, 8)?,
@@ -141,9 +155,9 @@ pub(super) fn item(row: &Row<'_>) -> Mapped<WorkItem> {
         status: value(row, 3, Status::from_text)?,
         priority: get(row, 4)?,
         available_at: store(row, 5)?,
-        fence: Fence(get(row, 6)?),
-        attempt: get(row, 7)?,
-        max_attempts: get(row, 8)?,
+        fence: fence(row, 6)?,
+        attempt: attempts(row, 7)?,
+        max_attempts: attempts(row, 8)?,
         lease,
         transition: optional(row, 12, |row, column| bytes(row, column).map(TransitionId::from_bytes))?,
         settled,
@@ -191,7 +205,7 @@ pub(super) fn checkpoint(row: &Row<'_>, budget: usize) -> Mapped<Result<Checkpoi
 pub(super) fn operation(row: &Row<'_>) -> Mapped<Operation> {
     let lease = match optional(row, 6, text)? {
         None => None,
-        Some(item) => Some(Guard { item, fence: Fence(get(row, 7)?) }),
+        Some(item) => Some(Guard { item, fence: fence(row, 7)? }),
     };
     Ok(Operation {
         key: text(row, 0)?,
@@ -204,7 +218,7 @@ pub(super) fn operation(row: &Row<'_>) -> Mapped<Operation> {
             lease,
             expires_at: store(row, 8)?,
         },
-        attempt: get(row, 9)?,
+        attempt: attempts(row, 9)?,
         created_at: wall(row, 10)?,
         finished_at: optional(row, 11, wall)?,
         output: optional(row, 12, digest)?,

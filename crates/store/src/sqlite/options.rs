@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::OpenError;
 
+/// Links from one to the next, as many as Linux itself follows.
+const LINKS_FOLLOWED_MAX: u32 = 40;
 const KNOWN: &str = "wal_pages, readers, psow, vfs";
 const WAL_PAGES_ALLOWED: &str = "a number of 100 to 1000000 pages";
 const READERS_ALLOWED: &str = "a number of 1 to 64 connections";
@@ -89,7 +91,13 @@ impl SqliteOptions {
     pub(super) fn absolute(&self) -> Result<Self, OpenError> {
         self.check()?;
         let failed = |error| OpenError::Failed { path: self.path.clone(), source: Box::new(error) };
-        Ok(Self { path: std::path::absolute(&self.path).map_err(failed)?, ..self.clone() })
+        let mut path = std::path::absolute(&self.path).map_err(failed)?;
+        // SQLite keeps its log beside the file that a link leads to, there or not: so must we look for it there.
+        for _ in 0..LINKS_FOLLOWED_MAX {
+            let Ok(target) = std::fs::read_link(&path) else { break };
+            path = path.parent().unwrap_or(Path::new("/")).join(target);
+        }
+        Ok(Self { path, ..self.clone() })
     }
 
     /// Checks every bound, however the fields were set.

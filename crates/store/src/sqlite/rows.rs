@@ -13,6 +13,9 @@ use crate::sqlite::text_time::TextTime;
 use crate::sqlite::{map, sql};
 use crate::time::StoreTime;
 
+/// Priorities that a claim walks one by one, before it reads through the rest in one go.
+const PRIORITIES_WALKED_MAX: usize = 64;
+
 /// An open write transaction.
 pub(super) struct Transaction<'a> {
     pub(super) connection: &'a Connection,
@@ -262,21 +265,24 @@ impl Rows for Transaction<'_> {
     fn claimable(&mut self, now: StoreTime, limit: usize) -> Result<Vec<WorkItem>, Trouble> {
         let mut found = Vec::new();
         let mut above = i64::MAX;
-        while found.len() < limit {
+        for _ in 0..PRIORITIES_WALKED_MAX {
+            if found.len() >= limit {
+                return Ok(found);
+            }
             let next = self
                 .statement(sql::item::NEXT_PRIORITY)?
                 .query_row([above], |row| row.get::<_, Option<i64>>(0))
                 .optional()?
                 .flatten();
-            let Some(priority) = next else { break };
+            let Some(priority) = next else { return Ok(found) };
             let rest = i64::try_from(limit - found.len()).unwrap_or(i64::MAX);
-            found.extend(self.rows(
-                sql::item::CLAIMABLE,
-                params![priority, TextTime::from(now), rest],
-                map::item,
-            )?);
+            let params = params![priority, TextTime::from(now), rest];
+            found.extend(self.rows(sql::item::CLAIMABLE, params, map::item)?);
             above = priority;
         }
+        let rest = i64::try_from(limit - found.len()).unwrap_or(i64::MAX);
+        let params = params![above, TextTime::from(now), rest];
+        found.extend(self.rows(sql::item::CLAIMABLE_BELOW, params, map::item)?);
         Ok(found)
     }
 

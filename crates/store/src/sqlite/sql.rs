@@ -135,6 +135,12 @@ pub(super) mod item {
         "WHERE w.status = 'pending' AND w.priority = ?1 AND w.available_at <= ?2
          ORDER BY w.available_at, w.work_item_id LIMIT ?3"
     );
+    /// All lower priorities at once.
+    pub(in super::super) const CLAIMABLE_BELOW: &str = concat!(
+        item_columns!(),
+        "WHERE w.status = 'pending' AND w.priority < ?1 AND w.available_at <= ?2
+         ORDER BY w.priority DESC, w.available_at, w.work_item_id LIMIT ?3"
+    );
     pub(in super::super) const EXPIRED: &str = concat!(
         item_columns!(),
         "WHERE w.status = 'in_progress'

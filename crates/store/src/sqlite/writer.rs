@@ -9,7 +9,6 @@ use std::time::Duration;
 use crate::batch::Batch;
 use crate::env::{Env, Failpoint};
 use crate::error::StoreError;
-use crate::outcome::Committed;
 use crate::sqlite::closing::AllClosed;
 use crate::sqlite::core::{Answer, SqliteCore};
 use crate::sqlite::watch::Watch;
@@ -185,7 +184,7 @@ impl Thread {
         let wait = group[..length].iter().map(left).min().unwrap_or_default();
         let answers = self.core.apply_some(&batches, wait);
         self.log_pages.store(self.core.log_pages(), Ordering::Relaxed);
-        if answers.iter().any(has_changed_something) {
+        if self.core.take_changed() {
             self.watch.bump();
         }
         let mut again = Vec::new();
@@ -209,14 +208,5 @@ impl Thread {
             self.pending.push_front(request);
         }
         self.env.reach(Failpoint::ANSWER_AFTER);
-    }
-}
-
-/// An unknown answer may have changed something.
-fn has_changed_something(answer: &Answer) -> bool {
-    match answer {
-        Ok(Committed::Applied(applied)) => !applied.is_replayed(),
-        Ok(Committed::Rejected(_)) => false,
-        Err(error) => error.may_have_been_applied(),
     }
 }

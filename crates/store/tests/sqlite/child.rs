@@ -40,6 +40,7 @@ fn entry() {
         "open and tell" => read_only::open_and_tell_in_child(file),
         "hold lock" => waiting::hold_lock_in_child(file),
         "append until told" => replaced::append_until_told_in_child(file),
+        "try to append" => replaced::try_to_append_in_child(file),
         "sync" => syncs::work_in_child(file, number),
         "change folder" => ending::change_folder_in_child(file),
         "committer" => waking::commit_in_child(file),

@@ -87,7 +87,7 @@ async fn a_broken_page_takes_nothing_else_with_it() {
     store.close().await;
 }
 
-/// Single bits all over the file, from one seed.
+/// Single bits all over the file, each from its seed; `STEADFAST_FLIPS` says how many.
 #[tokio::test]
 async fn no_flipped_bit_panics_or_changes_what_is_handed_out() {
     const SEED: u64 = 0x5eed_0001;
@@ -101,6 +101,8 @@ async fn no_flipped_bit_panics_or_changes_what_is_handed_out() {
         let digest = steadfast_store::Digest::of(&seed.to_le_bytes());
         let draw = u64::from_le_bytes(digest.as_bytes()[..8].try_into().unwrap());
         let bit = usize::try_from(draw % (whole.len() as u64 * 8)).unwrap();
+        // Shown when the test fails.
+        println!("seed {seed:#x}: bit {bit}");
         let mut flipped = whole.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         fs::write(place.database(), flipped).unwrap();

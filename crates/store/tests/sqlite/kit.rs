@@ -199,11 +199,15 @@ impl Kept {
     }
 }
 
-/// The error's sentence tells the caller what to do.
+/// The error's sentence tells the caller what to do, once.
 #[track_caller]
 pub(crate) fn says(error: &(impl Display + Debug), advice: &str) {
     let sentence = error.to_string();
-    assert!(sentence.contains(advice), "{sentence:?} does not say {advice:?}");
+    assert_eq!(
+        sentence.matches(advice).count(),
+        1,
+        "{sentence:?} does not say {advice:?}, or repeats itself"
+    );
 }
 
 /// Fails naming what came instead.

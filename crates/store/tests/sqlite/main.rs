@@ -15,6 +15,7 @@ mod kit;
 mod migrations;
 mod own_files;
 mod processes;
+mod pruning;
 mod read_only;
 mod replaced;
 mod schema;

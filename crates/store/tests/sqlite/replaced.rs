@@ -145,6 +145,44 @@ async fn every_batch_of_the_group_that_meets_it_is_told() {
     );
 }
 
+/// Tries to append, and says what came of it.
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn try_to_append_in_child(file: &Path) {
+    say(match SqliteStore::open(SqliteOptions::new(file), Env::system()).await {
+        Err(_) => "not opened",
+        Ok(store) => match store.commit(durable(append("t", "by the child"))).await {
+            Err(_) => "not committed",
+            Ok(_) => "committed",
+        },
+    });
+}
+
+/// What SQLite shares between processes still speaks of the log that is gone.
+#[tokio::test]
+async fn nobody_else_builds_on_a_log_that_is_gone() {
+    let place = Place::new();
+    let store = place.open().await;
+    let kept = Kept::begin(&store).await;
+    store.create_task(create("t")).await.unwrap();
+    store.append_checkpoint(append("t", "acknowledged")).await.unwrap();
+    Mishap::LogDeleted.happen(&place);
+    let file = place.database();
+    let try_to_append = || {
+        let mut child = Process::start(&Task { role: "try to append", file: &file, number: 0 });
+        let said = child.listen();
+        child.finish();
+        said.unwrap()
+    };
+    assert_eq!(try_to_append(), "not opened");
+    store.close().await;
+    assert_eq!(try_to_append(), "committed");
+    let store = place.open().await;
+    kept.is_there(&store).await;
+    assert_eq!(chain(&store, "t").await.len(), 2);
+    store.close().await;
+    assert_eq!(crate::schema::is_whole(&file), crate::schema::newest());
+}
+
 /// Appends on the parent's word until the log is gone, then waits for its end.
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn append_until_told_in_child(file: &Path) {

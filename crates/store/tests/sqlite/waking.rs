@@ -8,7 +8,7 @@ use steadfast_store::env::{Clock, Env, SystemClock};
 use steadfast_store::{SqliteOptions, SqliteStore, Store, StoreExt};
 
 use crate::child::{Process, Task, hear, say};
-use crate::kit::{Place, append, create, task};
+use crate::kit::{Place, append, apply, claim, create, durable, task};
 
 const ROUNDS: u64 = 100;
 const LIMIT: Duration = Duration::from_secs(20);
@@ -93,4 +93,16 @@ async fn a_wait_without_a_change_ends_at_its_limit() {
     let before = clock.monotonic();
     assert_eq!(store.changed(seen, span).await, seen, "woken again for nothing");
     assert!(clock.monotonic().saturating_sub(before) >= span);
+}
+
+#[tokio::test]
+async fn a_claim_that_takes_nothing_wakes_nobody() {
+    let place = Place::new();
+    let store = place.open().await;
+    let before = store.change_stamp();
+    let empty = apply(&store, durable(claim(store.env(), Duration::from_secs(1)))).await;
+    assert!(!empty.is_replayed());
+    assert_eq!(store.change_stamp(), before);
+    apply(&store, durable(create("t"))).await;
+    assert_ne!(store.change_stamp(), before);
 }

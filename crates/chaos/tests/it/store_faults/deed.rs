@@ -124,7 +124,7 @@ impl Told {
     #[track_caller]
     pub(super) fn agrees_with(&self, found: &[u8], survived: Survived, what: &str) {
         for deed in self.deeds() {
-            let times = found.iter().filter(|&&number| number == deed.number).count();
+            let times = found.iter().copied().filter(|number| *number == deed.number).count();
             let told = || self.0.iter().filter(|(other, _)| *other == deed).map(|(_, answer)| answer);
             let context =
                 || format!("{deed:?} after {:?}: found {found:?} {what}", told().collect::<Vec<_>>());

@@ -13,7 +13,7 @@ use super::lab::{Place, Step, Which, env, on_runtime};
 use super::worker::submit;
 
 /// As few pages as are allowed.
-const OPEN: Step = Open { wal_pages: 100 };
+const OPEN: Step = Open { wal_pages: 100, psow: true };
 
 /// More pages than that.
 const LARGE: u32 = 500_000;

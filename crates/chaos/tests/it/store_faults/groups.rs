@@ -1,8 +1,8 @@
 //! One fault in the midst of a group: only who must fail does, and nothing of it is left.
 
-use super::deed::Answer::{Applied, DiskFull, Failed, Replayed};
+use super::deed::Answer::{Applied, DiskFull, Failed, Replayed, Unknown};
 use super::deed::{all, durable, relaxed};
-use super::lab::Step::{BytesLeft, Commit, Group, Heal, Kill, LogEnds, Read, SyncFails, WriteFails};
+use super::lab::Step::{BytesLeft, Commit, Group, Heal, Kill, LogEnds, Open, Read, SyncFails, WriteFails};
 use super::lab::{OPEN, Place, Report, SYNC_FAILS, Which};
 
 /// A page in the log and its header, in bytes.
@@ -103,4 +103,29 @@ fn a_disk_that_fills_up_anywhere_in_a_group_takes_nothing_that_was_acknowledged(
         assert!(answers[11..].iter().all(|answer| [Replayed, Applied].contains(answer)), "{answers:?}");
         place.audit(&report.told);
     }
+}
+
+#[test]
+fn nor_does_it_when_the_log_is_padded_to_whole_sectors() {
+    // The last frame of a commit, its mark included, is written several times then: it may be whole when the disk is
+    // full.
+    let mut full = 0;
+    for bytes in (0..12).map(|half| half * FRAME / 2 + 100) {
+        let place = Place::new();
+        let open = Open { wal_pages: 4_000, psow: false };
+        let before = [open, Commit(durable(1)), BytesLeft(bytes), Commit(durable(2))];
+        let report = place.run(&[&before[..], &[Kill]].concat());
+        place.audit(&report.told);
+        full += u32::from(report.struck > 0);
+
+        let place = Place::new();
+        let after = [Commit(durable(3)), Read, Heal, Commit(durable(2)), Commit(durable(4)), Read, Kill];
+        let report = place.run(&[&before[..], &after].concat());
+        let answers = report.answers();
+        let possible = [Applied, DiskFull, Failed, Unknown];
+        assert!(answers[1..3].iter().all(|answer| possible.contains(answer)), "{bytes}: {answers:?}");
+        assert!([Applied, Replayed].contains(&answers[3]) && answers[4] == Applied, "{answers:?}");
+        place.audit(&report.told);
+    }
+    assert!(full > 5);
 }

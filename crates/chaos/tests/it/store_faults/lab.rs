@@ -27,8 +27,9 @@ const SEEDS: u64 = 4;
 /// What a process does next with its one store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Step {
-    /// Opens the store, which folds its log at so many pages. When that fails, so does every commit until the next.
-    Open { wal_pages: u32 },
+    /// Opens the store, which folds its log at so many pages, on a device of which powersafe overwrite is assumed or
+    /// not. When that fails, so does every commit until the next.
+    Open { wal_pages: u32, psow: bool },
     /// Creates the task that all deeds belong to. A failure is noted, and left alone.
     CreateTask,
     /// The nth sync of this file from now on fails with EIO, and the later ones too if they are to.
@@ -53,8 +54,10 @@ pub(super) enum Step {
     Evict,
     /// It gives it back, as no real one would.
     Restore,
-    /// While the log is written over itself, another process looks at the file.
+    /// While the log is written over itself, another process looks at the file. To come before `Open`.
     PeerDuringRewrite,
+    /// Between the first marker and that, another process folds the log and begins it anew. To come before `Open`.
+    PeerBeforeRewrite,
     /// Closes the store in good order.
     Close,
     /// SIGKILL, to itself.
@@ -77,7 +80,7 @@ impl Which {
 }
 
 /// The store as it is opened by default.
-pub(super) const OPEN: Step = Step::Open { wal_pages: 4_000 };
+pub(super) const OPEN: Step = Step::Open { wal_pages: 4_000, psow: true };
 
 /// The next sync of the log fails.
 pub(super) const SYNC_FAILS: Step = Step::SyncFails { file: Which::Log, nth: 1, lasting: false };

@@ -1,9 +1,10 @@
-//! Another process that looks at the file at the worst moment: while the log is written over itself.
+//! Another process that comes at the worst moment: while the log is written over itself, or right before.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
@@ -13,37 +14,66 @@ use steadfast_store::env::{Failpoint, Failpoints};
 use super::disk::Disk;
 
 const DATABASE: &str = "STORE_FAULTS_PEER_DATABASE";
+const ROLE: &str = "STORE_FAULTS_PEER_ROLE";
 
-/// Starts it at that moment, and hands every point on to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// While the log is written over itself: finds every lock taken, and reads.
+    Looks,
+    /// After the first marker: folds the log, and begins it anew.
+    BeginsLogAnew,
+}
+
+/// Starts it at its moment, once, and hands every point on to the disk.
 #[derive(Debug)]
 pub(super) struct Peer {
-    pub(super) disk: Arc<Disk>,
-    pub(super) database: PathBuf,
+    role: Role,
+    disk: Arc<Disk>,
+    database: PathBuf,
+    came: AtomicBool,
+}
+
+impl Peer {
+    pub(super) fn new(role: Role, disk: Arc<Disk>, database: PathBuf) -> Self {
+        Self { role, disk, database, came: AtomicBool::new(false) }
+    }
+
+    fn comes(&self) {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--ignored", "--nocapture", "store_faults::peer::a_process_of_its_own"])
+            .env(DATABASE, &self.database)
+            .env(ROLE, format!("{:?}", self.role))
+            .output()
+            .unwrap();
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}\n{stderr}");
+    }
 }
 
 impl Failpoints for Peer {
     fn reach(&self, point: Failpoint) {
         self.disk.reach(point);
-        if point == Failpoint::LOG_REWRITE_AFTER {
-            process(&self.database);
+        let moment = match self.role {
+            Role::Looks => Failpoint::LOG_REWRITE_AFTER,
+            Role::BeginsLogAnew => Failpoint::MARKER_AFTER,
+        };
+        if point == moment && !self.came.swap(true, Ordering::Relaxed) {
+            self.comes();
         }
     }
 }
 
-fn process(database: &Path) {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "--ignored", "--nocapture", "store_faults::peer::a_process_of_its_own"])
-        .env(DATABASE, database)
-        .output()
-        .unwrap();
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}\n{stderr}");
-}
-
 #[test]
-#[ignore = "a test starts it in a process of its own"]
+#[ignore = "the tests start it in processes of their own"]
 fn a_process_of_its_own() {
-    let Ok(path) = std::env::var(DATABASE) else { return };
+    let (Ok(path), Ok(role)) = (std::env::var(DATABASE), std::env::var(ROLE)) else { return };
+    if role == format!("{:?}", Role::BeginsLogAnew) {
+        let database = Connection::open(path).unwrap();
+        database.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(())).unwrap();
+        database.execute("UPDATE store_meta SET marker = marker + 1", []).unwrap();
+        return;
+    }
     // The store's lock on the database file tells the last of all connections that it is not the last one.
     let file = File::options().read(true).write(true).open(&path).unwrap();
     assert!(

@@ -10,7 +10,9 @@ use steadfast_store::{SqliteCore, SqliteOptions};
 use super::deed::Answer::{Applied, Failed, Replayed, Unknown};
 use super::deed::{Answer, Deed, Told, all, durable, relaxed};
 use super::disk::Disk;
-use super::lab::Step::{Close, Commit, Evict, Group, Heal, Kill, PeerDuringRewrite, Read, Restore};
+use super::lab::Step::{
+    Close, Commit, Evict, Group, Heal, Kill, PeerBeforeRewrite, PeerDuringRewrite, Read, Restore,
+};
 use super::lab::{OPEN, Place, SYNC_FAILS, SYNCS_FAIL, env};
 
 #[test]
@@ -92,6 +94,18 @@ fn another_process_reads_on_and_finds_the_locks_taken_while_the_log_is_written_o
     assert_eq!(report.answers(), [Applied, Failed, Applied]);
     assert_eq!(report.rewrites, 1);
     place.audit(&report.told);
+}
+
+#[test]
+fn a_log_that_another_process_began_anew_after_the_marker_is_proven_by_one_more() {
+    let place = Place::new();
+    let before = [PeerBeforeRewrite, OPEN, Commit(relaxed(1).sized(50_000))];
+    let failing = [SYNC_FAILS, Commit(durable(10)), Commit(durable(2)), Read, Kill];
+    let report = place.run(&[&before[..], &failing].concat());
+    assert_eq!(report.answers(), [Applied, Failed, Applied]);
+    assert_eq!((report.markers, report.rewrites), (2, 1));
+    // What the other process wrote is not modelled.
+    place.audit_after(&report.told, &[]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use steadfast_store::{
 use super::deed::{Answer, Deed, Survived, Told, task};
 use super::disk::{Disk, LogEnd};
 use super::lab::{Report, Step, create_task, env};
-use super::peer::Peer;
+use super::peer::{Peer, Role};
 
 /// See the module.
 pub(super) struct Worker {
@@ -44,9 +44,10 @@ impl Worker {
     pub(super) async fn take(&mut self, step: &Step) {
         let script = &self.disk.script;
         match step {
-            Step::Open { wal_pages } => {
+            Step::Open { wal_pages, psow } => {
                 let mut options = SqliteOptions::new(&self.database);
-                (options.vfs, options.wal_pages) = (Some(self.vfs.clone()), *wal_pages);
+                options.vfs = Some(self.vfs.clone());
+                (options.wal_pages, options.powersafe_overwrite) = (*wal_pages, *psow);
                 // A fault may strike here; then there is no store.
                 self.store = SqliteStore::open(options, self.env.clone()).await.ok();
             }
@@ -74,10 +75,8 @@ impl Worker {
             Step::Read => self.read().await,
             Step::Evict => self.evicted = Some(self.disk.evict()),
             Step::Restore => self.disk.restore(self.evicted.as_ref().unwrap()),
-            Step::PeerDuringRewrite => {
-                let peer = Peer { disk: self.disk.clone(), database: self.database.clone() };
-                self.env = self.env.clone().with_failpoints(Arc::new(peer));
-            }
+            Step::PeerDuringRewrite => self.listen_as(Role::Looks),
+            Step::PeerBeforeRewrite => self.listen_as(Role::BeginsLogAnew),
             Step::Close => {
                 if let Some(store) = self.store.take() {
                     store.close().await;
@@ -85,6 +84,11 @@ impl Worker {
             }
             Step::Kill => self.kill(),
         }
+    }
+
+    fn listen_as(&mut self, role: Role) {
+        let peer = Peer::new(role, self.disk.clone(), self.database.clone());
+        self.env = self.env.clone().with_failpoints(Arc::new(peer));
     }
 
     fn note(&mut self, deed: Deed, answer: Result<Committed, StoreError>) {
@@ -152,5 +156,6 @@ impl Worker {
 /// Polls a commit once: it stands in the writer's queue then.
 pub(super) async fn submit(commit: &mut (impl Future<Output = Result<Committed, StoreError>> + Unpin)) {
     let mut commit = Pin::new(commit);
-    poll_fn(|context| Poll::Ready(assert!(commit.as_mut().poll(context).is_pending()))).await;
+    let pending = poll_fn(|context| Poll::Ready(commit.as_mut().poll(context).is_pending())).await;
+    assert!(pending);
 }

@@ -19,12 +19,17 @@ CREATE TABLE checkpoints (
 
 CREATE UNIQUE INDEX idx_checkpoints_task_seq ON checkpoints (task_id, sequence_number);
 
--- The newest checkpoint is the head of its task, so that an append need not rewrite the task. When the newest goes,
--- by whoever's hand, its number and link stay on the task: numbers are never given out twice.
-CREATE TRIGGER checkpoints_head AFTER DELETE ON checkpoints
+-- The newest checkpoint is the head of its task, so that an append need not rewrite the task. What goes leaves its
+-- number and link on the task, by whoever's hand: numbers are never given out twice. Where a beginning of the chain is
+-- gone, pruned_through says up to where; a hole further on stays a hole.
+CREATE TRIGGER checkpoints_pruned AFTER DELETE ON checkpoints
 BEGIN
     UPDATE tasks SET last_sequence = OLD.sequence_number, head_link = OLD.link
     WHERE task_id = OLD.task_id AND last_sequence < OLD.sequence_number;
+    UPDATE tasks SET pruned_through =
+        ifnull((SELECT min(sequence_number) - 1 FROM checkpoints WHERE task_id = OLD.task_id), last_sequence)
+    WHERE task_id = OLD.task_id AND pruned_through < OLD.sequence_number
+      AND NOT EXISTS (SELECT 1 FROM checkpoints WHERE task_id = OLD.task_id AND sequence_number < OLD.sequence_number);
 END;
 
 -- Beside the checkpoint, so that a verdict rewrites no payload.
