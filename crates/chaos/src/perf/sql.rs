@@ -3,7 +3,7 @@
 /// Settings and transactions, alike for every side.
 pub(super) mod file {
     /// The cache is the one of the store's writer. A larger one gained nothing.
-    pub(in super::super) const JOURNAL_AND_CACHE: &str = "PRAGMA journal_mode = WAL; PRAGMA cache_size = -32000; PRAGMA mmap_size = 0; PRAGMA foreign_keys = ON;";
+    pub(in super::super) const JOURNAL_AND_CACHE: &str = "PRAGMA journal_mode = WAL; PRAGMA cache_size = -8000; PRAGMA mmap_size = 0; PRAGMA foreign_keys = ON;";
     pub(in super::super) const FULL: &str = "PRAGMA synchronous = FULL";
     pub(in super::super) const OFF: &str = "PRAGMA synchronous = OFF";
     pub(in super::super) const BEGIN: &str = "BEGIN IMMEDIATE";

@@ -235,7 +235,13 @@ impl Worker {
     async fn claim(&self) -> Result<Lease, WorkError> {
         let sweeper = Sweeper::new(self.store.clone(), SweepOptions::default());
         let sweeping = sweeper.run_every(Duration::from_millis(self.args.sweep_ms));
-        let claimed = self.leases.wait_for_work(WORK_MAX).await;
+        let claimed = loop {
+            match self.leases.wait_for_work(WORK_MAX).await {
+                // A machine that stood still for half a term: nothing was claimed, so it is asked for again.
+                Err(StoreError::Overloaded { .. }) => {}
+                answer => break answer,
+            }
+        };
         sweeping.stop().await;
         claimed?.ok_or(WorkError::NoWork)
     }

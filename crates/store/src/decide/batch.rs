@@ -40,6 +40,9 @@ pub(crate) fn decide_batch<R: Rows>(rows: &mut R, batch: &Batch, now: Now) -> Re
     let mut outcomes = Vec::with_capacity(batch.entries().len());
     let mut rests_on_earlier = false;
     for (index, entry) in batch.entries().iter().enumerate() {
+        if index + 1 == batch.entries().len() {
+            overlay.begin_last();
+        }
         let held = match entry.lease() {
             Some(guard) => decide_guard(overlay.item(&guard.item)?.as_ref(), guard),
             None => Ok(()),
@@ -210,12 +213,12 @@ fn decide_one<R: Rows>(rows: &mut Overlay<'_, R>, command: &Command, now: Now) -
             let existing = rows.checkpoint(command.checkpoint)?;
             match decide_append(task.as_ref(), existing.as_ref(), command, now) {
                 Decision::Apply((task, header), appended) => {
-                    rows.write(Write::InsertCheckpoint(Box::new(StoredCheckpoint {
+                    rows.write_finally(Write::InsertCheckpoint(Box::new(StoredCheckpoint {
                         header,
                         payload: command.payload.clone(),
                         evidence: command.evidence.clone(),
                     })));
-                    rows.write(Write::MoveHead(task));
+                    rows.write_finally(Write::MoveHead(task));
                     Step::Applied(Outcome::Appended(appended))
                 }
                 Decision::Replayed(appended) => Step::Replayed(Outcome::Appended(appended)),
@@ -265,7 +268,7 @@ fn note<R: Rows, Row, Answer>(
 ) -> Step {
     match decision {
         Decision::Apply(row, answer) => {
-            rows.write(write(row));
+            rows.write_finally(write(row));
             Step::Applied(outcome(answer))
         }
         Decision::Replayed(answer) => Step::Replayed(outcome(answer)),

@@ -17,6 +17,8 @@ pub(super) struct Overlay<'a, R: Rows> {
     checkpoints: BTreeMap<CheckpointId, CheckpointHeader>,
     operations: BTreeMap<OperationKey, Operation>,
     writes: Vec<Write>,
+    /// The batch's last command is being decided.
+    is_last: bool,
 }
 
 impl<'a, R: Rows> Overlay<'a, R> {
@@ -28,6 +30,22 @@ impl<'a, R: Rows> Overlay<'a, R> {
             checkpoints: BTreeMap::new(),
             operations: BTreeMap::new(),
             writes: Vec::new(),
+            is_last: false,
+        }
+    }
+
+    /// The batch's last command comes next.
+    pub(super) fn begin_last(&mut self) {
+        self.is_last = true;
+    }
+
+    /// Records a change after which its command looks at nothing more. Of the last command nobody ever does, so that
+    /// a batch of one command, as most are, copies no row.
+    pub(super) fn write_finally(&mut self, write: Write) {
+        if self.is_last {
+            self.writes.push(write);
+        } else {
+            self.write(write);
         }
     }
 

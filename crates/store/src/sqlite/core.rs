@@ -420,8 +420,7 @@ impl SqliteCore {
         }
         let mut needs_barrier = false;
         let mut answers = Vec::with_capacity(batches.len());
-        let mut transaction =
-            Transaction { connection: &self.connection, heads: &mut self.heads, recent: &mut self.recent };
+        let mut transaction = Transaction::new(&self.connection, &mut self.heads, &mut self.recent);
         for batch in batches {
             if !answers.is_empty() && self.env.clock().monotonic().saturating_sub(started) > GROUP_TIME_MAX {
                 break;
@@ -435,6 +434,7 @@ impl SqliteCore {
             }
             answers.push(verdict.answer);
         }
+        drop(transaction);
         // What a replayed batch rests on may have been committed without a sync. A commit that writes no page would not
         // sync it, and an update to the same values writes none.
         if needs_barrier {

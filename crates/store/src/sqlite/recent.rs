@@ -2,7 +2,7 @@
 //! largest that was in the file when the writer first looked; those written since are remembered here. That spares
 //! each append a search of the index.
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 
 use crate::id::CheckpointId;
 
@@ -13,8 +13,14 @@ const KEPT_MAX: usize = 8_192;
 #[derive(Debug, Default)]
 pub(super) struct RecentIds {
     /// Every id in the file beyond this one is among the recent. Unknown until the file was asked.
-    watermark: Option<CheckpointId>,
-    recent: BTreeSet<CheckpointId>,
+    watermark: Option<u128>,
+    /// Ascending. A new id belongs at the end or near it: a tree would walk for nothing.
+    recent: VecDeque<u128>,
+}
+
+/// Ids as numbers order as their bytes do.
+fn number(id: CheckpointId) -> u128 {
+    u128::from_be_bytes(*id.as_bytes())
 }
 
 impl RecentIds {
@@ -27,16 +33,26 @@ impl RecentIds {
         let watermark = if let Some(watermark) = self.watermark {
             watermark
         } else {
-            let found = largest()?.unwrap_or(CheckpointId::from_bytes([0; 16]));
+            let found = largest()?.map_or(0, number);
             *self.watermark.insert(found)
         };
-        Ok(id <= watermark || self.recent.contains(&id))
+        let id = number(id);
+        if self.recent.back().is_none_or(|newest| id > *newest) {
+            return Ok(id <= watermark);
+        }
+        Ok(id <= watermark || self.recent.binary_search(&id).is_ok())
     }
 
     /// An id was written.
     pub(super) fn insert(&mut self, id: CheckpointId) {
-        if self.watermark.is_some_and(|watermark| id > watermark) {
-            self.recent.insert(id);
+        let id = number(id);
+        if self.watermark.is_none_or(|watermark| id <= watermark) {
+            return;
+        }
+        if self.recent.back().is_none_or(|newest| id > *newest) {
+            self.recent.push_back(id);
+        } else if let Err(place) = self.recent.binary_search(&id) {
+            self.recent.insert(place, id);
         }
     }
 
@@ -48,12 +64,8 @@ impl RecentIds {
 
     /// Keeps memory bounded. To be called between groups.
     pub(super) fn trim(&mut self) {
-        if self.recent.len() > KEPT_MAX
-            && let Some(middle) = self.recent.iter().nth(KEPT_MAX / 2).copied()
-        {
-            self.recent = self.recent.split_off(&middle);
-            self.recent.remove(&middle);
-            self.watermark = Some(middle);
+        if self.recent.len() > KEPT_MAX {
+            self.watermark = self.recent.drain(..=KEPT_MAX / 2).next_back();
         }
     }
 }

@@ -18,12 +18,19 @@ const PRIORITIES_WALKED_MAX: usize = 64;
 
 /// An open write transaction.
 pub(super) struct Transaction<'a> {
-    pub(super) connection: &'a Connection,
-    pub(super) heads: &'a mut Heads,
-    pub(super) recent: &'a mut RecentIds,
+    connection: &'a Connection,
+    heads: &'a mut Heads,
+    recent: &'a mut RecentIds,
+    /// A group is mostly appends: their statement is taken from the cache of statements once.
+    append: Option<CachedStatement<'a>>,
 }
 
-impl Transaction<'_> {
+impl<'a> Transaction<'a> {
+    /// The transaction that is open on `connection`.
+    pub(super) fn new(connection: &'a Connection, heads: &'a mut Heads, recent: &'a mut RecentIds) -> Self {
+        Self { connection, heads, recent, append: None }
+    }
+
     fn statement(&self, sql: &'static str) -> Result<CachedStatement<'_>, Trouble> {
         Ok(self.connection.prepare_cached(sql)?)
     }
@@ -67,9 +74,10 @@ impl Transaction<'_> {
     }
 
     fn task_row(&mut self, id: &TaskId) -> Result<i64, Trouble> {
-        if self.heads.row(id).is_none() {
-            self.task(id)?;
+        if let Some(row) = self.heads.row(id) {
+            return Ok(row);
         }
+        self.task(id)?;
         self.heads.row(id).ok_or_else(|| Trouble::impossible(format!("the row of task {id}")))
     }
 
@@ -179,24 +187,25 @@ impl Transaction<'_> {
     fn insert_checkpoint(&mut self, stored: &StoredCheckpoint) -> Result<(), Trouble> {
         let header = &stored.header;
         let task = self.task_row(&header.task)?;
-        self.execute(
-            sql::checkpoint::INSERT,
-            params![
-                header.id.as_bytes(),
-                task,
-                header.sequence.0,
-                header.work_item.as_ref().map(WorkItemId::as_str),
-                header.kind.as_str(),
-                TextTime::from(header.created_at),
-                stored.payload.salt(),
-                header.payload.as_bytes(),
-                header.evidence.as_bytes(),
-                header.parent_link.as_bytes(),
-                header.link.as_bytes(),
-                stored.evidence.bytes().as_ref(),
-                stored.payload.bytes().as_ref(),
-            ],
-        )?;
+        let append = match &mut self.append {
+            Some(append) => append,
+            none => none.insert(self.connection.prepare_cached(sql::checkpoint::INSERT)?),
+        };
+        append.execute(params![
+            header.id.as_bytes(),
+            task,
+            header.sequence.0,
+            header.work_item.as_ref().map(WorkItemId::as_str),
+            header.kind.as_str(),
+            TextTime::from(header.created_at),
+            stored.payload.salt(),
+            header.payload.as_bytes(),
+            header.evidence.as_bytes(),
+            header.parent_link.as_bytes(),
+            header.link.as_bytes(),
+            stored.evidence.bytes().as_ref(),
+            stored.payload.bytes().as_ref(),
+        ])?;
         self.recent.insert(header.id);
         Ok(())
     }

@@ -21,7 +21,7 @@ pub(super) mod connection {
     pub(in super::super) const EVERY: &str = "PRAGMA trusted_schema = OFF; PRAGMA mmap_size = 0; \
          PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;";
     /// For the writer: it chooses itself when the log is folded into the file.
-    pub(in super::super) const WRITER: &str = "PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -32000;";
+    pub(in super::super) const WRITER: &str = "PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -8000;";
     pub(in super::super) const READER: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -4000;";
     pub(in super::super) const DATA_VERSION: &str = "PRAGMA data_version";
 }

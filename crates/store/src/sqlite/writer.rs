@@ -29,20 +29,34 @@ const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// A batch on its way to the writer.
 struct Request {
     batch: Batch,
-    answer: oneshot::Sender<Answer>,
+    answer: oneshot::Sender<Reply>,
     submitted: Duration,
     /// Held until the batch is answered.
     _room: OwnedSemaphorePermit,
 }
 
+/// An answer, and the batch for its caller to free: the writer is the one thread that all wait for.
+struct Reply {
+    answer: Answer,
+    _spent: Batch,
+}
+
 impl Request {
-    fn waited(&self, env: &Env) -> Duration {
-        env.clock().monotonic().saturating_sub(self.submitted)
+    /// How long it has waited, `now` by the monotonic clock.
+    fn waited(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.submitted)
+    }
+
+    /// Whether it has waited too long to be begun. A wait of nothing still means one try.
+    fn is_overdue(&self, now: Duration) -> bool {
+        let wait = self.batch.wait();
+        !wait.is_zero() && self.waited(now) > wait
     }
 
     fn reply(self, answer: Answer) {
+        let reply = Reply { answer, _spent: self.batch };
         // The caller may have dropped its future: the write stands, only its answer is lost.
-        drop(self.answer.send(answer));
+        drop(self.answer.send(reply));
     }
 }
 
@@ -107,10 +121,10 @@ impl Writer {
         if self.queue.try_send(request).is_err() {
             return Err(StoreError::Closed);
         }
-        answered.await.unwrap_or_else(|_| {
-            let source = "the writer ended before it answered".into();
-            Err(StoreError::Unknown { source })
-        })
+        match answered.await {
+            Ok(reply) => reply.answer,
+            Err(_) => Err(StoreError::Unknown { source: "the writer ended before it answered".into() }),
+        }
     }
 
     /// Pages in the write-ahead log.
@@ -160,14 +174,9 @@ impl Thread {
                 Err(_) => break,
             }
         }
-        for request in std::mem::take(&mut self.pending) {
-            let waited = request.waited(&self.env);
-            // A wait of nothing still means one try.
-            if waited > request.batch.wait() && !request.batch.wait().is_zero() {
-                request.reply(Err(StoreError::Overloaded { waited, held_by: "the batches before it" }));
-            } else {
-                self.pending.push_back(request);
-            }
+        let now = self.env.clock().monotonic();
+        if self.pending.iter().any(|request| request.is_overdue(now)) {
+            self.turn_away_overdue(now);
         }
         let mut bytes = 0;
         let fitting = self.pending.iter().take_while(|request| {
@@ -177,10 +186,22 @@ impl Thread {
         fitting.count().max(usize::from(!self.pending.is_empty()))
     }
 
+    fn turn_away_overdue(&mut self, now: Duration) {
+        for request in std::mem::take(&mut self.pending) {
+            if request.is_overdue(now) {
+                let waited = request.waited(now);
+                request.reply(Err(StoreError::Overloaded { waited, held_by: "the batches before it" }));
+            } else {
+                self.pending.push_back(request);
+            }
+        }
+    }
+
     fn commit(&mut self, length: usize) {
         let group = self.pending.make_contiguous();
         let batches: Vec<&Batch> = group[..length].iter().map(|request| &request.batch).collect();
-        let left = |request: &Request| request.batch.wait().saturating_sub(request.waited(&self.env));
+        let now = self.env.clock().monotonic();
+        let left = |request: &Request| request.batch.wait().saturating_sub(request.waited(now));
         let wait = group[..length].iter().map(left).min().unwrap_or_default();
         let answers = self.core.apply_some(&batches, wait);
         self.log_pages.store(self.core.log_pages(), Ordering::Relaxed);
@@ -193,7 +214,7 @@ impl Thread {
             match answer {
                 // The lock was waited for as long as the least patient of the group would.
                 Err(StoreError::Overloaded { held_by, .. }) => {
-                    let waited = request.waited(&self.env);
+                    let waited = request.waited(self.env.clock().monotonic());
                     if waited < request.batch.wait() {
                         again.push(request);
                     } else {

@@ -27,13 +27,13 @@ pub(super) const CASE: Case = Case {
 };
 
 /// How long a lease lasts without renewal: real, and short enough for dozens of recoveries.
-const TERM: Duration = Duration::from_millis(400);
+const TERM: Duration = Duration::from_millis(1_000);
 /// How often a worker that waits for an item sweeps.
 const SWEEP_PERIOD: Duration = Duration::from_millis(25);
 /// What a recovery may take beside the term and a sweep: starting a process, opening the file, one step.
 const SLACK: Duration = Duration::from_millis(250);
 /// How often a run is tried whose worker was done before it could be killed.
-const TRIES_MAX: i32 = 5;
+const TRIES_MAX: i32 = 20;
 /// Folders of runs that went wrong which are kept.
 const KEPT_MAX: usize = 5;
 /// Lines that tell what was broken.

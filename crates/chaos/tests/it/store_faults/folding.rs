@@ -25,7 +25,7 @@ fn what_was_relaxed_is_not_lost_for_what_comes_after_it_when_the_sync_before_fol
     let folded = [OPEN, sync_fails, Commit(relaxed(1).sized(LARGE))];
     let place = Place::new();
     let report = place.run(&[&folded[..], &[Commit(durable(2)), Commit(durable(3)), Read, Kill]].concat());
-    assert_eq!(report.answers(), [Applied, Applied, Applied]);
+    report.told_exactly(&[Applied, Applied, Applied]);
     assert_eq!((report.struck, report.folds, report.rewrites), (1, 1, 1));
     place.audit(&report.told);
 
@@ -33,7 +33,7 @@ fn what_was_relaxed_is_not_lost_for_what_comes_after_it_when_the_sync_before_fol
     let place = Place::new();
     let again = [Commit(durable(2).sized(LARGE)), Commit(durable(3).sized(LARGE)), Read, Kill];
     let report = place.run(&[&folded[..], &again].concat());
-    assert_eq!(report.answers(), [Applied, Applied, Applied]);
+    report.told_exactly(&[Applied, Applied, Applied]);
     assert!(report.folds > 1 && report.rewrites == 1);
     place.audit(&report.told);
 }
@@ -51,7 +51,7 @@ fn nothing_is_lost_when_the_file_does_not_take_what_is_folded() {
         let first = Commit(durable(1).sized(LARGE));
         let rest = [Commit(relaxed(2)), Commit(durable(3).sized(LARGE)), Commit(durable(4)), Read, Kill];
         let report = place.run(&[&[OPEN, fault.clone(), first], &rest[..]].concat());
-        assert_eq!(report.answers(), [const { Applied }; 4], "{fault:?}");
+        report.told_exactly(&[const { Applied }; 4]);
         assert!(report.struck > 0 && report.folds > 0 && report.rewrites > 0, "{fault:?}: {report:?}");
         place.audit(&report.told);
     }
@@ -64,7 +64,7 @@ fn a_log_is_not_folded_while_syncs_fail() {
     let place = Place::new();
     // The first is folded, in vain; after that nothing is tried until a marker has synced.
     let report = place.run(&[OPEN, syncs_fail, large(1), large(2), large(3), Read, Kill]);
-    assert_eq!(report.answers(), [Applied, Failed, Failed]);
+    report.told_exactly(&[Applied, Failed, Failed]);
     assert_eq!((report.folds, report.rewrites), (1, 0));
     place.audit(&report.told);
 }

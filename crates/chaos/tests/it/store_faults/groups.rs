@@ -17,13 +17,13 @@ fn a_group_whose_sync_fails_is_failed_for_every_caller_and_gone_for_good() {
     let before = [OPEN, Commit(durable(1)), Commit(relaxed(2))];
     let after = [SYNC_FAILS, Group(all(10..18)), Read, Commit(durable(3)), Kill];
     let report = place.run(&[&before[..], &after].concat());
-    assert_eq!(report.answers(), [&[const { Applied }; 2][..], &[const { Failed }; 8], &[Applied]].concat());
+    report.told_exactly(&[&[const { Applied }; 2][..], &[const { Failed }; 8], &[Applied]].concat());
     assert_eq!((report.struck, report.markers, report.rewrites), (1, 1, 1));
     place.audit(&report.told);
 
     // Submitted again, by the process that comes after it, each is applied once.
     let again = place.run(&[OPEN, Group(all(10..18)), Group(all(10..18)), Read, Kill]);
-    assert_eq!(again.answers(), [[const { Applied }; 8], [const { Replayed }; 8]].concat());
+    again.told_exactly(&[[const { Applied }; 8], [const { Replayed }; 8]].concat());
     place.audit(&again.told);
 }
 
@@ -32,7 +32,7 @@ fn the_same_process_applies_a_failed_group_once_when_it_is_submitted_again() {
     let place = Place::new();
     let steps = [OPEN, Commit(durable(1)), SYNC_FAILS, Group(all(10..18)), Group(all(10..18)), Read, Kill];
     let report = place.run(&steps);
-    assert_eq!(report.answers(), [&[Applied][..], &[const { Failed }; 8], &[const { Applied }; 8]].concat());
+    report.told_exactly(&[&[Applied][..], &[const { Failed }; 8], &[const { Applied }; 8]].concat());
     place.audit(&report.told);
 }
 
@@ -43,7 +43,7 @@ fn it_makes_no_difference_when_the_sync_that_fails_is_the_first_of_a_log() {
         let place = Place::new();
         let sync_fails = SyncFails { file: Which::Log, nth, lasting: false };
         let report = place.run(&[OPEN, sync_fails, Group(all(10..18)), Read, Commit(durable(1)), Kill]);
-        assert_eq!(report.answers(), [&[const { Failed }; 8][..], &[Applied]].concat());
+        report.told_exactly(&[&[const { Failed }; 8][..], &[Applied]].concat());
         assert_eq!((report.struck, report.rewrites), (1, 1));
         place.audit(&report.told);
     }
@@ -55,7 +55,7 @@ fn a_write_that_fails_once_costs_no_caller_his_batch() {
         let place = Place::new();
         let write_fails = WriteFails { file: Which::Log, nth };
         let report = place.run(&[OPEN, Commit(durable(1)), write_fails, Group(all(10..18)), Read, Kill]);
-        assert_eq!(report.answers(), [const { Applied }; 9], "{nth}");
+        report.told_exactly(&[const { Applied }; 9]);
         assert_eq!((report.struck, report.markers), (1, 1));
         place.audit(&report.told);
     }
@@ -77,14 +77,14 @@ fn group_with_a_large_one(full: bool) -> Report {
 #[test]
 fn only_the_batch_whose_writes_the_device_refuses_fails_of_its_group() {
     let report = group_with_a_large_one(false);
-    assert_eq!(report.answers(), [Applied, Applied, Applied, Failed, Applied, Applied]);
+    report.told_exactly(&[Applied, Applied, Applied, Failed, Applied, Applied]);
     assert!(report.markers > 0);
 }
 
 #[test]
 fn only_the_batch_for_which_the_disk_is_too_full_fails_of_its_group() {
     let report = group_with_a_large_one(true);
-    assert_eq!(report.answers(), [Applied, Applied, Applied, DiskFull, Applied, Applied]);
+    report.told_exactly(&[Applied, Applied, Applied, DiskFull, Applied, Applied]);
     assert_eq!(report.markers, 0, "no sync was tried");
 }
 

@@ -94,6 +94,8 @@ pub(super) struct Report {
     /// What earlier processes on the same file told comes first.
     pub(super) told: Told,
     pub(super) told_before: usize,
+    /// What the errors said, for whoever reads a failed test.
+    pub(super) errors: Vec<String>,
     /// Operations that were struck.
     pub(super) struck: u64,
     /// Markers that synced, and logs written over themselves.
@@ -119,6 +121,11 @@ impl Report {
     /// What this process told.
     pub(super) fn answers(&self) -> Vec<Answer> {
         self.told.answers().split_off(self.told_before)
+    }
+
+    #[track_caller]
+    pub(super) fn told_exactly(&self, expected: &[Answer]) {
+        assert_eq!(self.answers(), expected, "{:#?}", self.errors);
     }
 }
 

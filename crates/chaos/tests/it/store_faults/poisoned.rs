@@ -35,7 +35,7 @@ fn a_process_killed_while_syncs_fail_leaves_what_the_next_one_resolves() {
     let place = Place::new();
     let before = [OPEN, Commit(relaxed(1)), Commit(durable(2)), Commit(relaxed(3))];
     let first = place.run(&[&before[..], &[SYNCS_FAIL, Group(all(10..14)), Kill]].concat());
-    assert_eq!(first.answers(), [&[const { Applied }; 3][..], &[const { Unknown }; 4]].concat());
+    first.told_exactly(&[&[const { Applied }; 3][..], &[const { Unknown }; 4]].concat());
     place.audit(&first.told);
 
     // The pages that the failed syncs dropped count as clean for the next process too.
@@ -50,13 +50,13 @@ fn what_is_acknowledged_after_a_failed_sync_survives_although_relaxed_commits_st
     let place = Place::new();
     let once = [SYNC_FAILS, Commit(durable(10)), Commit(durable(20)), Kill];
     let report = place.run(&[&before[..], &once].concat());
-    assert_eq!(report.answers(), [Applied, Applied, Applied, Failed, Applied]);
+    report.told_exactly(&[Applied, Applied, Applied, Failed, Applied]);
     place.audit(&report.told);
 
     let place = Place::new();
     let lasting = [SYNCS_FAIL, Commit(durable(10)), Commit(durable(11)), Heal, Commit(durable(20)), Kill];
     let report = place.run(&[&before[..], &lasting].concat());
-    assert_eq!(report.answers(), [Applied, Applied, Applied, Unknown, Failed, Applied]);
+    report.told_exactly(&[Applied, Applied, Applied, Unknown, Failed, Applied]);
     place.audit(&report.told);
 }
 
@@ -66,7 +66,7 @@ fn a_failed_sync_right_after_another_is_overcome_as_well() {
     let once = [Commit(relaxed(1)), SYNC_FAILS, Commit(durable(10)), Commit(durable(2))];
     let twice = [Commit(relaxed(3)), SYNC_FAILS, Commit(durable(11)), Commit(durable(4)), Kill];
     let report = place.run(&[&[OPEN], &once[..], &twice].concat());
-    assert_eq!(report.answers(), [Applied, Failed, Applied, Applied, Failed, Applied]);
+    report.told_exactly(&[Applied, Failed, Applied, Applied, Failed, Applied]);
     assert_eq!(report.rewrites, 2);
     place.audit(&report.told);
 }
@@ -91,7 +91,7 @@ fn another_process_reads_on_and_finds_the_locks_taken_while_the_log_is_written_o
     let place = Place::new();
     let failing = [SYNC_FAILS, Commit(durable(10)), Commit(durable(2)), Kill];
     let report = place.run(&[&[PeerDuringRewrite, OPEN, Commit(relaxed(1))], &failing[..]].concat());
-    assert_eq!(report.answers(), [Applied, Failed, Applied]);
+    report.told_exactly(&[Applied, Failed, Applied]);
     assert_eq!(report.rewrites, 1);
     place.audit(&report.told);
 }
@@ -102,7 +102,7 @@ fn a_log_that_another_process_began_anew_after_the_marker_is_proven_by_one_more(
     let before = [PeerBeforeRewrite, OPEN, Commit(relaxed(1).sized(50_000))];
     let failing = [SYNC_FAILS, Commit(durable(10)), Commit(durable(2)), Read, Kill];
     let report = place.run(&[&before[..], &failing].concat());
-    assert_eq!(report.answers(), [Applied, Failed, Applied]);
+    report.told_exactly(&[Applied, Failed, Applied]);
     assert_eq!((report.markers, report.rewrites), (2, 1));
     // What the other process wrote is not modelled.
     place.audit_after(&report.told, &[]);

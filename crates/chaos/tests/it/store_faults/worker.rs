@@ -27,6 +27,7 @@ pub(super) struct Worker {
     /// What earlier processes told included.
     told: Told,
     told_before: usize,
+    errors: Vec<String>,
     evicted: Option<(u64, Vec<u8>)>,
 }
 
@@ -38,7 +39,8 @@ impl Worker {
         let env = env().with_failpoints(disk.clone());
         let told = Report::of(database).map(|report| report.told).unwrap_or_default();
         let (told_before, database) = (told.0.len(), database.to_owned());
-        Self { database, disk, vfs, env, store: None, told, told_before, evicted: None }
+        let errors = Vec::new();
+        Self { database, disk, vfs, env, store: None, told, told_before, errors, evicted: None }
     }
 
     pub(super) async fn take(&mut self, step: &Step) {
@@ -92,6 +94,9 @@ impl Worker {
     }
 
     fn note(&mut self, deed: Deed, answer: Result<Committed, StoreError>) {
+        if let Err(error) = &answer {
+            self.errors.push(format!("{deed:?}: {error:?}"));
+        }
         self.told.0.push((deed, Answer::of(answer)));
     }
 
@@ -141,6 +146,7 @@ impl Worker {
         let report = Report {
             told: self.told.clone(),
             told_before: self.told_before,
+            errors: self.errors.clone(),
             struck: self.disk.struck(),
             markers: self.disk.reached(Failpoint::MARKER_AFTER),
             rewrites: self.disk.reached(Failpoint::LOG_REWRITE_AFTER),
