@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use steadfast_store::{
-    Checkpoint, CheckpointHeader, CheckpointId, DamagedPayload, Digest, Link, SequenceNumber, Verdict,
-};
+use steadfast_store::{Checkpoint, CheckpointHeader, CheckpointId, DamagedPayload, SequenceNumber, Verdict};
 
 use crate::evidence::{EvidencePack, EvidenceReport, Judgement, UnreadableEvidence};
 
@@ -84,28 +82,13 @@ impl fmt::Display for VerificationReport {
     }
 }
 
-/// The link that the fields of a checkpoint give.
-pub(crate) fn link_of(header: &CheckpointHeader) -> Digest {
-    Link {
-        parent: header.parent_link,
-        task: &header.task,
-        sequence: header.sequence.0,
-        id: header.id,
-        kind: &header.kind,
-        work_item: header.work_item.as_ref(),
-        payload: header.payload,
-        evidence: header.evidence,
-    }
-    .digest()
-}
-
 /// Holds the link against the fields, and the bytes against the digests that the link covers.
 ///
 /// # Errors
 /// What does not match.
 pub(crate) fn check_bytes(checkpoint: &Checkpoint) -> Result<(), Fault> {
     let Checkpoint { header, payload, evidence, .. } = checkpoint;
-    if link_of(header) != header.link {
+    if header.computed_link() != header.link {
         return Err(Fault::Link);
     }
     let match_digest = |stored, found| {

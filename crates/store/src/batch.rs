@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use crate::command::{BeginOperation, Claim, Command, Enqueue, SweepExpired, TypedCommand};
+use crate::digest::Digest;
 use crate::error::StoreError;
 use crate::limits::{ATTEMPTS_MAX, BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, COMMIT_WAIT_DEFAULT, PAGE_ROWS_MAX};
 use crate::record::Guard;
@@ -46,9 +47,24 @@ pub struct Entry {
     pub guard: Option<Guard>,
     /// The command.
     pub command: Command,
+    /// Of a checkpoint, what its link covers whatever its place: hashed by the caller, not by the writer.
+    contents: Option<Digest>,
 }
 
 impl Entry {
+    fn new(guard: Option<Guard>, command: Command) -> Self {
+        let contents = match &command {
+            Command::AppendCheckpoint(append) => Some(append.link_contents().digest()),
+            _ => None,
+        };
+        Self { guard, command, contents }
+    }
+
+    /// The digest of what a checkpoint's link covers whatever its place; of other commands none.
+    pub(crate) fn contents(&self) -> Option<Digest> {
+        self.contents
+    }
+
     /// The lease that must hold: the guard, or the one that an operation names as its owner's. Who has lost that must
     /// not state an intent under it.
     pub(crate) fn lease(&self) -> Option<&Guard> {
@@ -116,7 +132,7 @@ impl Batch {
 
     fn push<C: TypedCommand>(&mut self, guard: Option<Guard>, command: C) -> Handle<C> {
         let index = self.entries.len();
-        self.entries.push(Entry { guard, command: command.into() });
+        self.entries.push(Entry::new(guard, command.into()));
         Handle { index, command: PhantomData }
     }
 

@@ -1,7 +1,7 @@
 //! The commands: what a batch may ask for. Each says what must hold, what it changes, and by which identity it is
 //! recognised when it is submitted again.
 
-use crate::digest::Digest;
+use crate::digest::{Digest, LinkContents};
 use crate::id::{
     CheckpointId, HolderId, Label, OperationKey, OperationToken, TaskId, TransitionId, WorkItemId,
 };
@@ -133,6 +133,20 @@ pub struct AppendCheckpoint {
     pub payload: SealedPayload,
     /// What proves it, for the checkpoints crate to read.
     pub evidence: Payload,
+}
+
+impl AppendCheckpoint {
+    /// What its link covers whatever its place in the chain.
+    pub fn link_contents(&self) -> LinkContents<'_> {
+        LinkContents {
+            task: &self.task,
+            id: self.checkpoint,
+            kind: &self.kind,
+            work_item: self.work_item.as_ref(),
+            payload: self.payload.digest(),
+            evidence: self.evidence.digest(),
+        }
+    }
 }
 
 /// Records what a look at a checkpoint's evidence found. The newest record counts.

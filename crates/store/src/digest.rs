@@ -72,10 +72,18 @@ impl Fields {
 pub struct Link<'a> {
     /// The link of the checkpoint before, or [`Digest::ZERO`].
     pub parent: Digest,
-    /// The task.
-    pub task: &'a TaskId,
     /// The sequence number.
     pub sequence: u64,
+    /// What does not depend on the place in the chain.
+    pub contents: LinkContents<'a>,
+}
+
+/// The part of a link that is known before the checkpoint has its place. Its digest is made once, by the caller of a
+/// commit; the writer, for which all callers wait, hashes no more than that digest, the parent and the number.
+#[derive(Debug, Clone, Copy)]
+pub struct LinkContents<'a> {
+    /// The task.
+    pub task: &'a TaskId,
     /// The checkpoint's id.
     pub id: CheckpointId,
     /// The checkpoint's type.
@@ -88,13 +96,30 @@ pub struct Link<'a> {
     pub evidence: Digest,
 }
 
+/// The key under which links are hashed, so that nothing else that is hashed here can be mistaken for one.
+const LINK_KEY: &[u8; 32] = b"steadfast checkpoint link 2\0\0\0\0\0";
+
 impl Link<'_> {
     /// The link digest.
     pub fn digest(&self) -> Digest {
-        let mut fields = Digest::fields("steadfast checkpoint link 1");
-        fields.push(self.parent.as_bytes());
+        link(self.parent, self.sequence, self.contents.digest())
+    }
+}
+
+/// The link digest over a parent, a sequence number and the digest of [`LinkContents`].
+pub(crate) fn link(parent: Digest, sequence: u64, contents: Digest) -> Digest {
+    let mut fields = [0; 72];
+    fields[..32].copy_from_slice(parent.as_bytes());
+    fields[32..64].copy_from_slice(contents.as_bytes());
+    fields[64..].copy_from_slice(&sequence.to_le_bytes());
+    Digest(*blake3::keyed_hash(LINK_KEY, &fields).as_bytes())
+}
+
+impl LinkContents<'_> {
+    /// The digest over all fields.
+    pub fn digest(&self) -> Digest {
+        let mut fields = Digest::fields("steadfast checkpoint contents 2");
         fields.push(self.task.as_str().as_bytes());
-        fields.push(&self.sequence.to_le_bytes());
         fields.push(self.id.as_bytes());
         fields.push(self.kind.as_str().as_bytes());
         match self.work_item {

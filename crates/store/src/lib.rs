@@ -50,7 +50,7 @@ pub use command::{
     AppendCheckpoint, BeginOperation, Claim, Command, CreateTask, Enqueue, FinishOperation, FinishTask,
     OperationEnd, RecordVerification, Renew, Settle, SettleItem, SweepExpired, TaskEnd, TypedCommand,
 };
-pub use digest::{Digest, Fields, Link};
+pub use digest::{Digest, Fields, Link, LinkContents};
 pub use error::{OpenError, Source, StoreError};
 pub use ext::{CommandError, StoreExt, commit_one};
 pub use id::{

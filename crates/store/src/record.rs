@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::digest::Digest;
+use crate::digest::{Digest, Link, LinkContents};
 use crate::id::{
     CheckpointId, HolderId, Label, OperationKey, OperationToken, TaskId, TransitionId, WorkItemId,
 };
@@ -247,6 +247,21 @@ pub struct CheckpointHeader {
     pub evidence: Digest,
     /// When it was made.
     pub created_at: WallTime,
+}
+
+impl CheckpointHeader {
+    /// The link that its fields give. It differs from [`link`](Self::link) when a field was changed.
+    pub fn computed_link(&self) -> Digest {
+        let contents = LinkContents {
+            task: &self.task,
+            id: self.id,
+            kind: &self.kind,
+            work_item: self.work_item.as_ref(),
+            payload: self.payload,
+            evidence: self.evidence,
+        };
+        Link { parent: self.parent_link, sequence: self.sequence.0, contents }.digest()
+    }
 }
 
 /// The outcome of the last look at a checkpoint's evidence. It speaks of then; *verified* means verified now.

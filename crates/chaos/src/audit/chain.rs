@@ -1,5 +1,6 @@
-//! The chain of a task computed again from the format's own description, not by the code that wrote it: every link
-//! covers its parent and its fields, each with its length before it, hashed with BLAKE3.
+//! The chain of a task computed again from the format's own description, not by the code that wrote it: the contents
+//! of a checkpoint are its fields, each with its length before it, hashed with BLAKE3; its link is the keyed hash of
+//! the parent's link, the digest of the contents, and the sequence number.
 
 use std::path::Path;
 
@@ -7,8 +8,10 @@ use serde_json::Value;
 
 use super::{BOUNDARY, CheckpointRow, TaskRow};
 
-/// What separates links from every other use of the digest.
-const CONTEXT: &[u8] = b"steadfast checkpoint link 1";
+/// What separates contents from every other use of the digest.
+const CONTEXT: &[u8] = b"steadfast checkpoint contents 2";
+/// The key of links: text, filled up with zeros.
+const LINK: &[u8] = b"steadfast checkpoint link 2";
 /// What the first checkpoint names as its parent.
 const NO_PARENT: [u8; 32] = [0; 32];
 
@@ -21,9 +24,7 @@ fn link_of(task: &str, row: &CheckpointRow) -> [u8; 32] {
     };
     let [payload, evidence, parent, _] = &row.digests;
     field(CONTEXT);
-    field(parent);
     field(task.as_bytes());
-    field(&row.sequence.to_le_bytes());
     field(&row.id);
     field(row.kind.as_bytes());
     match &row.work_item {
@@ -35,7 +36,12 @@ fn link_of(task: &str, row: &CheckpointRow) -> [u8; 32] {
     }
     field(payload);
     field(evidence);
-    *hasher.finalize().as_bytes()
+    let contents = hasher.finalize();
+    let mut key = [0; 32];
+    key[..LINK.len()].copy_from_slice(LINK);
+    let mut link = blake3::Hasher::new_keyed(&key);
+    link.update(parent).update(contents.as_bytes()).update(&row.sequence.to_le_bytes());
+    *link.finalize().as_bytes()
 }
 
 /// What is wrong with the bytes and the link of one checkpoint.

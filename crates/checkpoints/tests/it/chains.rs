@@ -2,7 +2,7 @@
 
 use steadfast_checkpoints::{ChainBreak, ChainReport, CheckpointError, Fault, NewCheckpoint};
 use steadfast_store::{
-    AppendCheckpoint, Checkpoint, CheckpointId, DamagedPayload, Digest, Link, Payload, SealedPayload,
+    AppendCheckpoint, Checkpoint, CheckpointId, DamagedPayload, Digest, Payload, SealedPayload,
     SequenceNumber, Store, StoreExt, TaskId,
 };
 
@@ -31,17 +31,7 @@ fn pick(page: &mut [Checkpoint], sequence: u64) -> &mut Checkpoint {
 /// Gives the header the link that its fields give, as a forger would.
 fn forge_link(checkpoint: &mut Checkpoint) {
     let header = &mut checkpoint.header;
-    header.link = Link {
-        parent: header.parent_link,
-        task: &header.task,
-        sequence: header.sequence.0,
-        id: header.id,
-        kind: &header.kind,
-        work_item: header.work_item.as_ref(),
-        payload: header.payload,
-        evidence: header.evidence,
-    }
-    .digest();
+    header.link = header.computed_link();
 }
 
 fn resealed(bytes: &'static str, salt: [u8; 16]) -> SealedPayload {

@@ -26,17 +26,7 @@ pub(super) async fn sequence_numbers_are_dense_and_links_recompute(mut world: Wo
             world.apply(command.clone()).await?
         };
         *head = head.next();
-        *parent = Link {
-            parent: *parent,
-            task: &command.task,
-            sequence: head.0,
-            id: command.checkpoint,
-            kind: &command.kind,
-            work_item: command.work_item.as_ref(),
-            payload: command.payload.digest(),
-            evidence: command.evidence.digest(),
-        }
-        .digest();
+        *parent = Link { parent: *parent, sequence: head.0, contents: command.link_contents() }.digest();
         check_eq!(
             appended,
             Appended { sequence: *head, link: *parent },

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use crate::batch::{Batch, Entry};
 use crate::command::Command;
 use crate::conformance::failure::{Failure, Outcome, check, check_eq};
-use crate::digest::{Digest, Link};
+use crate::digest::Digest;
 use crate::id::{CheckpointId, OperationKey, TaskId, WorkItemId};
 use crate::limits::PAGE_ROWS_MAX;
 use crate::payload::{DamagedPayload, Payload, SealedPayload};
@@ -28,7 +28,7 @@ pub(super) struct Universe {
 impl Universe {
     /// Adds every id that the batch names.
     pub(super) fn add(&mut self, batch: &Batch) {
-        for Entry { guard, command } in batch.entries() {
+        for Entry { guard, command, .. } in batch.entries() {
             self.items.extend(guard.iter().map(|guard| guard.item.clone()));
             match command {
                 Command::CreateTask(command) => drop(self.tasks.insert(command.task.clone())),
@@ -177,17 +177,12 @@ fn check_link(task: &TaskId, before: Option<&Checkpoint>, checkpoint: &Checkpoin
     check_eq!(&header.task, task, "the task of a checkpoint on the page of that task");
     check_eq!(header.sequence, sequence.next(), "the sequence number after {sequence} of task {task}");
     check_eq!(header.parent_link, parent, "the parent link of checkpoint {} of task {task}", header.sequence);
-    let link = Link {
-        parent,
-        task,
-        sequence: header.sequence.0,
-        id: header.id,
-        kind: &header.kind,
-        work_item: header.work_item.as_ref(),
-        payload: header.payload,
-        evidence: header.evidence,
-    };
-    check_eq!(header.link, link.digest(), "the link of checkpoint {} of task {task}", header.sequence);
+    check_eq!(
+        header.link,
+        header.computed_link(),
+        "the link of checkpoint {} of task {task}",
+        header.sequence
+    );
     let held = match (&checkpoint.payload, &checkpoint.evidence) {
         (Ok(payload), Ok(evidence)) => {
             payload.digest() == header.payload && evidence.digest() == header.evidence

@@ -33,7 +33,7 @@ fn guard_text(guard: &Guard) -> String {
     format!("{}@{}", guard.item, guard.fence)
 }
 
-fn entry_text(f: &mut fmt::Formatter<'_>, Entry { guard, command }: &Entry) -> fmt::Result {
+fn entry_text(f: &mut fmt::Formatter<'_>, Entry { guard, command, .. }: &Entry) -> fmt::Result {
     if let Some(guard) = guard {
         write!(f, "under {}: ", guard_text(guard))?;
     }

@@ -1,7 +1,7 @@
 //! Decides a whole batch: its commands in order, each over the rows as the ones before it leave them; and recognises
 //! a batch that had been applied before.
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Entry};
 use crate::command::{Claim, Command, SweepExpired};
 use crate::decide::overlay::{Overlay, claim_order};
 use crate::decide::{
@@ -48,7 +48,7 @@ pub(crate) fn decide_batch<R: Rows>(rows: &mut R, batch: &Batch, now: Now) -> Re
             None => Ok(()),
         };
         let step = match held {
-            Ok(()) => decide_one(&mut overlay, &entry.command, now)?,
+            Ok(()) => decide_one(&mut overlay, entry, now)?,
             Err(reason) => Step::Rejected(reason),
         };
         match step {
@@ -99,15 +99,15 @@ fn why_not_again<R: Rows>(rows: &mut Overlay<'_, R>, command: &Command) -> Resul
     Ok(Reason::RepeatedIdentity)
 }
 
-fn was_applied<R: Rows>(rows: &mut R, command: &Command, now: Now) -> Result<bool, R::Error> {
-    if !leaves_a_trace(command) {
+fn was_applied<R: Rows>(rows: &mut R, entry: &Entry, now: Now) -> Result<bool, R::Error> {
+    if !leaves_a_trace(&entry.command) {
         return Ok(false);
     }
     // Claims and sweeps are recognised before they choose anything, the others from their one row.
-    let step = match command {
+    let step = match &entry.command {
         Command::Claim(claim) => return Ok(!rows.moved_by(claim.claim)?.is_empty()),
         Command::SweepExpired(sweep) => return Ok(!rows.moved_by(sweep.sweep)?.is_empty()),
-        _ => decide_one(&mut Overlay::new(rows), command, now)?,
+        _ => decide_one(&mut Overlay::new(rows), entry, now)?,
     };
     Ok(matches!(step, Step::Replayed(_) | Step::Superseded))
 }
@@ -123,7 +123,7 @@ fn recall_or_reject<R: Rows>(
     let appends = batch.entries().iter().any(|entry| matches!(entry.command, Command::AppendCheckpoint(_)));
     for entry in batch.entries() {
         let tells = !appends || matches!(entry.command, Command::AppendCheckpoint(_));
-        if tells && was_applied(rows, &entry.command, now)? {
+        if tells && was_applied(rows, entry, now)? {
             return recall(rows, batch, now);
         }
     }
@@ -142,7 +142,7 @@ fn recall<R: Rows>(rows: &mut R, batch: &Batch, now: Now) -> Result<Verdict, R::
                 .map(|lease| Outcome::Renewed(Renewed { expires_at: lease.expires_at })),
             Command::Claim(claim) => recall_claim(rows, claim.claim)?,
             Command::SweepExpired(sweep) => recall_sweep(rows, sweep.sweep)?,
-            command => match decide_one(&mut Overlay::new(rows), command, now)? {
+            _ => match decide_one(&mut Overlay::new(rows), entry, now)? {
                 // A verdict recorded again says what it said.
                 Step::Replayed(outcome) | Step::Applied(outcome @ Outcome::VerificationRecorded(_)) => {
                     Some(outcome)
@@ -179,8 +179,8 @@ fn told(item: &WorkItem, sweep: TransitionId, holder: &str) -> Reclaimed {
     }
 }
 
-fn decide_one<R: Rows>(rows: &mut Overlay<'_, R>, command: &Command, now: Now) -> Result<Step, R::Error> {
-    Ok(match command {
+fn decide_one<R: Rows>(rows: &mut Overlay<'_, R>, entry: &Entry, now: Now) -> Result<Step, R::Error> {
+    Ok(match &entry.command {
         Command::CreateTask(command) => {
             let existing = rows.task(&command.task)?;
             let decision = decide_create_task(existing.as_ref(), command, now);
@@ -211,7 +211,7 @@ fn decide_one<R: Rows>(rows: &mut Overlay<'_, R>, command: &Command, now: Now) -
         Command::AppendCheckpoint(command) => {
             let task = rows.task(&command.task)?;
             let existing = rows.checkpoint(command.checkpoint)?;
-            match decide_append(task.as_ref(), existing.as_ref(), command, now) {
+            match decide_append(task.as_ref(), existing.as_ref(), command, entry.contents(), now) {
                 Decision::Apply((task, header), appended) => {
                     rows.write_finally(Write::InsertCheckpoint(Box::new(StoredCheckpoint {
                         header,
@@ -324,7 +324,8 @@ fn decide_sweep<R: Rows>(
                 payload: boundary.payload,
                 evidence: boundary.evidence,
             };
-            let decision: Decision<(_, CheckpointHeader), _> = decide_append(Some(&task), None, &append, now);
+            let decision: Decision<(_, CheckpointHeader), _> =
+                decide_append(Some(&task), None, &append, None, now);
             if let Decision::Apply((task, header), _) = decision {
                 let (payload, evidence) = (append.payload, append.evidence);
                 rows.write(Write::InsertCheckpoint(Box::new(StoredCheckpoint { header, payload, evidence })));

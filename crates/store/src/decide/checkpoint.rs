@@ -2,7 +2,7 @@
 
 use crate::command::{AppendCheckpoint, RecordVerification};
 use crate::decide::Decision;
-use crate::digest::Link;
+use crate::digest::{Digest, link};
 use crate::outcome::{Appended, Reason, VerificationRecorded};
 use crate::record::{CheckpointHeader, Task, Verification};
 use crate::time::Now;
@@ -10,11 +10,13 @@ use crate::time::Now;
 /// Bytes of a verification's detail that are kept; the rest is cut at a character's boundary.
 pub(crate) const DETAIL_BYTES_MAX: usize = 4_096;
 
-/// The next sequence number and the link over the task's head; the task's new head beside it.
+/// The next sequence number and the link over the task's head; the task's new head beside it. `contents` is the digest
+/// of what the link covers whatever its place, if somebody made it already.
 pub fn decide_append(
     task: Option<&Task>,
     existing: Option<&CheckpointHeader>,
     command: &AppendCheckpoint,
+    contents: Option<Digest>,
     now: Now,
 ) -> Decision<(Task, CheckpointHeader), Appended> {
     if let Some(stored) = existing {
@@ -39,17 +41,8 @@ pub fn decide_append(
         return Decision::Rejected(Reason::WrongParent { task: task.id.clone(), expected, head: task.head });
     }
     let sequence = task.head.next();
-    let link = Link {
-        parent: task.head_link,
-        task: &task.id,
-        sequence: sequence.0,
-        id: command.checkpoint,
-        kind: &command.kind,
-        work_item: command.work_item.as_ref(),
-        payload: command.payload.digest(),
-        evidence: command.evidence.digest(),
-    }
-    .digest();
+    let contents = contents.unwrap_or_else(|| command.link_contents().digest());
+    let link = link(task.head_link, sequence.0, contents);
     let header = CheckpointHeader {
         id: command.checkpoint,
         task: task.id.clone(),

@@ -1,10 +1,10 @@
 //! Opening the file: whose it is, its settings, its schema, its clock.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, OptionalExtension};
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use crate::env::{BootId, Env};
 use crate::error::OpenError;
@@ -126,14 +126,23 @@ fn clock(connection: &mut Connection, env: &Env) -> Result<StoreClock, Trouble> 
 /// acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileIdentity {
-    database: Option<(u64, u64)>,
-    log: Option<(u64, u64)>,
+    database: Option<FileNumber>,
+    log: Option<FileNumber>,
 }
 
+/// Device, major and minor, and inode.
+type FileNumber = (u32, u32, u64);
+
 impl FileIdentity {
-    /// By `stat` alone: opening and closing the files would drop SQLite's locks on them.
+    /// By name alone: opening and closing the files would drop SQLite's locks on them. Nothing but the inode is asked
+    /// for, since this is done after every commit: once somebody has asked for a file's times, Linux (6.13 and later)
+    /// notes a finer one in the inode with the next write, which the sync then has to carry to the device, and a
+    /// commit took 208 µs instead of 145.
     pub(super) fn look(database: &Path, log: &Path) -> Self {
-        let look = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
+        let look = |path: &Path| {
+            let found = statx(CWD, path, AtFlags::empty(), StatxFlags::INO).ok()?;
+            Some((found.stx_dev_major, found.stx_dev_minor, found.stx_ino))
+        };
         Self { database: look(database), log: look(log) }
     }
 }

@@ -28,6 +28,8 @@ use crate::time::StoreTime;
 
 /// How long one group may take before the rest of its batches go into the next one.
 const GROUP_TIME_MAX: Duration = Duration::from_millis(20);
+/// How many commands are applied between two looks at the clock.
+const CLOCK_LOOK_COMMANDS: usize = 32;
 /// First pause after finding the write lock taken; doubled up to [`PAUSE_MAX`], half of each by chance.
 const PAUSE_MIN: Duration = Duration::from_micros(50);
 /// Longest pause between two looks at the write lock.
@@ -419,12 +421,17 @@ impl SqliteCore {
             self.connection.prepare_cached(sql::clock::RAISE)?.execute([ceiling.as_millis()])?;
         }
         let mut needs_barrier = false;
+        let mut unlooked = 0;
         let mut answers = Vec::with_capacity(batches.len());
         let mut transaction = Transaction::new(&self.connection, &mut self.heads, &mut self.recent);
         for batch in batches {
-            if !answers.is_empty() && self.env.clock().monotonic().saturating_sub(started) > GROUP_TIME_MAX {
-                break;
+            if unlooked >= CLOCK_LOOK_COMMANDS {
+                unlooked = 0;
+                if self.env.clock().monotonic().saturating_sub(started) > GROUP_TIME_MAX {
+                    break;
+                }
             }
+            unlooked += batch.entries().len().max(1);
             let verdict = decide_batch(&mut transaction, batch, now)?;
             needs_barrier |= batch.durability() == Durability::Durable
                 && (verdict.rests_on_earlier || verdict.writes.iter().any(may_write_no_page));

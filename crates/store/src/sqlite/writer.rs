@@ -31,6 +31,7 @@ struct Request {
     batch: Batch,
     answer: oneshot::Sender<Reply>,
     submitted: Duration,
+    payload_bytes: usize,
     /// Held until the batch is answered.
     _room: OwnedSemaphorePermit,
 }
@@ -100,7 +101,8 @@ impl Writer {
     /// Sends a batch through the queue and waits for its answer.
     pub(super) async fn commit(&self, env: &Env, batch: Batch) -> Answer {
         let submitted = env.clock().monotonic();
-        let units = UNITS_MIN.max(batch.payload_bytes().div_ceil(1_024));
+        let payload_bytes = batch.payload_bytes();
+        let units = UNITS_MIN.max(payload_bytes.div_ceil(1_024));
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         let room = match Arc::clone(&self.room).try_acquire_many_owned(units) {
             Ok(room) => room,
@@ -117,7 +119,7 @@ impl Writer {
             },
         };
         let (answer, answered) = oneshot::channel();
-        let request = Request { batch, answer, submitted, _room: room };
+        let request = Request { batch, answer, submitted, payload_bytes, _room: room };
         if self.queue.try_send(request).is_err() {
             return Err(StoreError::Closed);
         }
@@ -180,7 +182,7 @@ impl Thread {
         }
         let mut bytes = 0;
         let fitting = self.pending.iter().take_while(|request| {
-            bytes += request.batch.payload_bytes();
+            bytes += request.payload_bytes;
             bytes <= GROUP_BYTES_MAX
         });
         fitting.count().max(usize::from(!self.pending.is_empty()))

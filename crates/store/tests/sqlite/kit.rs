@@ -12,8 +12,8 @@ use rusqlite::Connection;
 use steadfast_store::env::{Env, Failpoint, Failpoints};
 use steadfast_store::{
     AppendCheckpoint, Applied, Batch, Checkpoint, CheckpointId, CheckpointPage, Claim, CreateTask, Delay,
-    Digest, Durability, Enqueue, HolderId, Label, Link, Payload, SealedPayload, SequenceNumber,
-    SqliteOptions, SqliteStore, Store, StoreExt, TaskId, Term, TransitionId, TypedCommand, WorkItemId,
+    Digest, Durability, Enqueue, HolderId, Label, Payload, SealedPayload, SequenceNumber, SqliteOptions,
+    SqliteStore, Store, StoreExt, TaskId, Term, TransitionId, TypedCommand, WorkItemId,
 };
 use tempfile::TempDir;
 
@@ -142,17 +142,17 @@ pub(crate) async fn chain(store: &impl Store, name: &str) -> Vec<Checkpoint> {
         let header = &checkpoint.header;
         assert_eq!(header.sequence.0, sequence, "the numbers of {name} have a gap");
         assert_eq!(header.parent_link, parent, "{name} is forked at {sequence}");
-        let link = Link {
-            parent,
-            task: &id,
-            sequence,
-            id: header.id,
-            kind: &header.kind,
-            work_item: header.work_item.as_ref(),
-            payload: checkpoint.payload.as_ref().unwrap().digest(),
-            evidence: checkpoint.evidence.as_ref().unwrap().digest(),
-        };
-        parent = link.digest();
+        assert_eq!(
+            checkpoint.payload.as_ref().unwrap().digest(),
+            header.payload,
+            "payload {sequence} of {name}"
+        );
+        assert_eq!(
+            checkpoint.evidence.as_ref().unwrap().digest(),
+            header.evidence,
+            "evidence {sequence} of {name}"
+        );
+        parent = header.computed_link();
         assert_eq!(header.link, parent, "link {sequence} of {name}");
     }
     let head = store.task(&id).await.unwrap().unwrap();

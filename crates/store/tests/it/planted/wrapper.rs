@@ -141,7 +141,7 @@ impl<B: Bug + Default> Instance for Opened<B> {
 /// The batch made again from these commands, for bugs that leave some out or change them.
 pub(crate) fn rebuilt(batch: &Batch, entries: impl IntoIterator<Item = Entry>) -> Batch {
     let mut new = Batch::new(batch.durability()).wait_at_most(batch.wait());
-    for Entry { guard, command } in entries {
+    for Entry { guard, command, .. } in entries {
         macro_rules! add {
             ($($kind:ident)+) => {
                 match (guard, command) {
