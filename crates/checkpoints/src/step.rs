@@ -61,6 +61,7 @@ impl NewCheckpoint {
             expected_head: self.expected_head,
             payload: SealedPayload::seal(self.payload, env)?,
             evidence: self.evidence.to_payload()?,
+            copy_of: None,
         };
         Ok(Prepared { command, evidence: self.evidence })
     }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use steadfast_store::{Checkpoint, CheckpointHeader, CheckpointId, DamagedPayload, SequenceNumber, Verdict};
+use steadfast_store::{
+    Checkpoint, CheckpointHeader, CheckpointId, DamagedPayload, NoPayload, SequenceNumber, Verdict,
+};
 
 use crate::evidence::{EvidencePack, EvidenceReport, Judgement, UnreadableEvidence};
 
@@ -16,6 +18,9 @@ pub enum Fault {
     /// Its payload is damaged.
     #[error("payload: {0}")]
     Payload(#[source] DamagedPayload),
+    /// Its payload was erased on purpose. The chain holds all the same; there is nothing to go on from.
+    #[error("its payload was erased on purpose: go on from another checkpoint")]
+    Erased,
     /// Its evidence is damaged.
     #[error("evidence: {0}")]
     Evidence(#[source] DamagedPayload),
@@ -94,10 +99,16 @@ pub(crate) fn check_bytes(checkpoint: &Checkpoint) -> Result<(), Fault> {
     let match_digest = |stored, found| {
         if stored == found { Ok(()) } else { Err(DamagedPayload { stored, found }) }
     };
-    let payload = payload.as_ref().map_err(Clone::clone);
-    payload.and_then(|payload| match_digest(header.payload, payload.digest())).map_err(Fault::Payload)?;
+    let is_erased = match payload {
+        Ok(payload) => match_digest(header.payload, payload.digest()).map_err(Fault::Payload).map(|()| false),
+        Err(NoPayload::Damaged(damage)) => Err(Fault::Payload(damage.clone())),
+        Err(_) => Ok(true),
+    }?;
     let evidence = evidence.as_ref().map_err(Clone::clone);
-    evidence.and_then(|evidence| match_digest(header.evidence, evidence.digest())).map_err(Fault::Evidence)
+    evidence
+        .and_then(|evidence| match_digest(header.evidence, evidence.digest()))
+        .map_err(Fault::Evidence)?;
+    if is_erased { Err(Fault::Erased) } else { Ok(()) }
 }
 
 /// The evidence of a checkpoint whose bytes and link are as they were made.

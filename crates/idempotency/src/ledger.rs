@@ -159,6 +159,7 @@ impl ToolLedger {
             lease: call.lease.clone(),
             term: self.term,
             abandonment: call.effect.abandonment(),
+            fresh_for: None,
         };
         let mut batch = Batch::new(call.effect.intent_durability());
         // Its lease is its guard.

@@ -125,7 +125,7 @@ impl Lease {
     /// commands of the same batch. Drop the lease once it was applied.
     pub fn settle(&self, settle: Settle) -> SettleItem {
         self.hold.settling();
-        SettleItem { guard: self.guard(), settle }
+        SettleItem { guard: self.guard(), settle, detail: String::new() }
     }
 
     /// Ends this lease in a commit of its own, durable on return. An unknown answer is resolved by submitting the

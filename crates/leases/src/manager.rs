@@ -152,7 +152,14 @@ impl LeaseManager {
         let wait = COMMIT_WAIT_DEFAULT.min(self.term.get() / 2);
         let mut batch = Batch::durable().wait_at_most(wait);
         let claim = TransitionId::generate(env);
-        let handle = batch.add(Claim { claim, holder: self.holder.clone(), term: self.term, limit });
+        let handle = batch.add(Claim {
+            claim,
+            holder: self.holder.clone(),
+            term: self.term,
+            limit,
+            kinds: Vec::new(),
+            task: None,
+        });
         // Before the first submission: whichever of them is applied, it is applied later.
         let sent = env.clock().monotonic();
         let items = match commit_resolved(&*self.store, batch, self.term.get()).await? {
@@ -173,7 +180,7 @@ impl LeaseManager {
     /// Hands back what nobody wants. Each by itself: one that is stale must not keep the others.
     async fn release(&self, guards: Vec<Guard>) {
         for guard in guards {
-            let released = SettleItem { guard, settle: Settle::Released };
+            let released = SettleItem { guard, settle: Settle::Released, detail: String::new() };
             // What cannot be released comes back when its term has run out.
             let _ = commit_one_resolved(&*self.store, Durability::Durable, released).await;
         }

@@ -104,7 +104,7 @@ impl AddAssign<&Self> for SweepStats {
 /// # let (item, term) = (WorkItemId::new("report/1")?, Term::new(Duration::from_secs(300))?);
 /// # store.enqueue(Enqueue { item, task, kind, priority: 0, delay: Delay::ZERO, max_attempts: 3 }).await?;
 /// # let (claim, holder) = (TransitionId::generate(store.env()), HolderId::new("worker-1")?);
-/// # store.claim(Claim { claim, holder, term, limit: 1 }).await?;
+/// # store.claim(Claim { claim, holder, term, limit: 1, kinds: Vec::new(), task: None }).await?;
 /// let sweeper = Sweeper::new(store, SweepOptions::default());
 /// assert_eq!(sweeper.run_once().await.expired_found, 0);
 /// // The holder says nothing for a whole term.

@@ -3,10 +3,14 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use crate::command::{BeginOperation, Claim, Command, Enqueue, SweepExpired, TypedCommand};
+use crate::command::{
+    BeginOperation, Claim, Command, Enqueue, PruneCheckpoints, PurgeOperations, SweepExpired, TypedCommand,
+};
 use crate::digest::Digest;
 use crate::error::StoreError;
-use crate::limits::{ATTEMPTS_MAX, BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, COMMIT_WAIT_DEFAULT, PAGE_ROWS_MAX};
+use crate::limits::{
+    ATTEMPTS_MAX, BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, COMMIT_WAIT_DEFAULT, KINDS_MAX, PAGE_ROWS_MAX,
+};
 use crate::record::Guard;
 
 /// What an acknowledged batch survives.
@@ -176,8 +180,25 @@ impl Batch {
                 limit: BATCH_BYTES_MAX,
             });
         }
+        if self.entries.len() > 1 && self.entries.iter().any(|entry| entry.command.is_maintenance()) {
+            return Err(StoreError::Invalid {
+                what: "batch in which a prune, erase, purge or invalidation is not alone: commit it by itself",
+            });
+        }
         self.entries.iter().try_for_each(|entry| match &entry.command {
+            Command::Claim(Claim { kinds, .. }) if kinds.len() > KINDS_MAX => {
+                Err(StoreError::TooLarge { what: "claim, in kinds", actual: kinds.len(), limit: KINDS_MAX })
+            }
             Command::Claim(Claim { limit, .. }) => check_page("claim, in items", *limit),
+            Command::PruneCheckpoints(PruneCheckpoints { keep: 0, .. }) => Err(StoreError::Invalid {
+                what: "retention of 0 checkpoints: keep at least one, or a task could not go on",
+            }),
+            Command::PruneCheckpoints(PruneCheckpoints { limit, .. }) => {
+                check_page("prune page, in checkpoints", *limit)
+            }
+            Command::PurgeOperations(PurgeOperations { limit, .. }) => {
+                check_page("purge page, in operations", *limit)
+            }
             Command::SweepExpired(SweepExpired { limit, .. }) => check_page("sweep page, in items", *limit),
             Command::Enqueue(Enqueue { max_attempts, .. }) => match *max_attempts {
                 0 => {

@@ -1,13 +1,16 @@
 //! The commands: what a batch may ask for. Each says what must hold, what it changes, and by which identity it is
 //! recognised when it is submitted again.
 
+use std::time::Duration;
+
 use crate::digest::{Digest, LinkContents};
 use crate::id::{
     CheckpointId, HolderId, Label, OperationKey, OperationToken, TaskId, TransitionId, WorkItemId,
 };
 use crate::outcome::{
-    Appended, Claimed, Enqueued, OperationBegun, OperationFinished, Outcome, Renewed, Settled, Swept,
-    TaskCreated, TaskFinished, VerificationRecorded,
+    Appended, Claimed, Enqueued, Erased, Invalidated, ItemCancelled, OperationBegun, OperationFinished,
+    Outcome, Pruned, Purged, Renewed, Requeued, Settled, Swept, TaskCreated, TaskFinished,
+    VerificationRecorded,
 };
 use crate::payload::{Payload, SealedPayload};
 use crate::record::{Abandonment, Guard, SequenceNumber, Verdict};
@@ -80,6 +83,10 @@ pub struct Claim {
     pub term: Term,
     /// Most items: 1 to [`PAGE_ROWS_MAX`](crate::limits::PAGE_ROWS_MAX).
     pub limit: u32,
+    /// Only items of these kinds; of any when empty. At most [`KINDS_MAX`](crate::limits::KINDS_MAX).
+    pub kinds: Vec<Label>,
+    /// Only items of this task.
+    pub task: Option<TaskId>,
 }
 
 /// Moves the deadline of a lease to one term from now, never nearer. Submitted again it only moves the deadline
@@ -113,6 +120,29 @@ pub struct SettleItem {
     pub guard: Guard,
     /// How.
     pub settle: Settle,
+    /// Why, for people: kept with the item until its next settlement. At most
+    /// [`DETAIL_BYTES_MAX`](crate::limits::DETAIL_BYTES_MAX) bytes are kept.
+    pub detail: String,
+}
+
+/// Calls an item off. A holder is fenced off at once; what was called off before stays so. Rejected when the item has
+/// ended otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CancelItem {
+    /// The item.
+    pub item: WorkItemId,
+}
+
+/// Makes a dead letter, an item that needs attention or a cancelled one available again, with all its attempts. Its
+/// fence grows. Identity: the requeue id, as for [`Claim`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requeue {
+    /// This requeueing.
+    pub requeue: TransitionId,
+    /// The item.
+    pub item: WorkItemId,
+    /// Not to be claimed before this much time has passed.
+    pub delay: Delay,
 }
 
 /// Appends a checkpoint to a task; the store assigns the next sequence number and computes the link. Identity: the
@@ -129,6 +159,8 @@ pub struct AppendCheckpoint {
     pub work_item: Option<WorkItemId>,
     /// When given, the sequence number that the newest checkpoint must have: two writers cannot fork a task.
     pub expected_head: Option<SequenceNumber>,
+    /// The checkpoint whose payload this is, salt included: when that one is erased, so is this copy of it.
+    pub copy_of: Option<CheckpointId>,
     /// The state.
     pub payload: SealedPayload,
     /// What proves it, for the checkpoints crate to read.
@@ -156,7 +188,7 @@ pub struct RecordVerification {
     pub checkpoint: CheckpointId,
     /// What was found.
     pub verdict: Verdict,
-    /// Which piece failed and why: at most 4,096 bytes are kept.
+    /// Which piece failed and why: at most [`DETAIL_BYTES_MAX`](crate::limits::DETAIL_BYTES_MAX) bytes are kept.
     pub detail: String,
 }
 
@@ -169,6 +201,51 @@ pub struct SweepExpired {
     pub sweep: TransitionId,
     /// Most items: 1 to [`PAGE_ROWS_MAX`](crate::limits::PAGE_ROWS_MAX).
     pub limit: u32,
+}
+
+/// Removes the oldest checkpoints of a task, so that its newest `keep` stay, and the newest one whose last recorded
+/// verdict is [`Verdict::Verified`] with all that follow it. The chain says from then on that its beginning was pruned.
+/// Stands alone in its batch. Submitted again it removes the next page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PruneCheckpoints {
+    /// The task.
+    pub task: TaskId,
+    /// Newest checkpoints that stay: at least 1.
+    pub keep: u32,
+    /// Most checkpoints removed at once: 1 to [`PAGE_ROWS_MAX`](crate::limits::PAGE_ROWS_MAX).
+    pub limit: u32,
+}
+
+/// Removes salt and bytes of a checkpoint's payload, and of all copies of it. Its digest stays, so that the chain still
+/// verifies; without the salt it gives nothing away. The evidence stays. Stands alone in its batch. Submitted again it
+/// erases nothing more.
+///
+/// On SQLite the bytes are overwritten in the file before the answer comes, and leave the log when it is next begun
+/// anew; copies in backups are beyond its reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EraseCheckpoint {
+    /// The checkpoint.
+    pub checkpoint: CheckpointId,
+}
+
+/// Removes finished operations whose key begins with `prefix`, the oldest first. Those that are pending or in doubt
+/// stay, whatever their age. Stands alone in its batch. Submitted again it removes the next page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PurgeOperations {
+    /// What the keys begin with; all do when it is empty.
+    pub prefix: String,
+    /// Only those that finished at least this long ago by the wall clock.
+    pub older_than: Duration,
+    /// Most operations removed at once: 1 to [`PAGE_ROWS_MAX`](crate::limits::PAGE_ROWS_MAX).
+    pub limit: u32,
+}
+
+/// Removes one finished operation, so that the next caller begins it anew. One that is not there counts as removed;
+/// one that is pending or in doubt is rejected. Stands alone in its batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidateOperation {
+    /// The idempotency key.
+    pub key: OperationKey,
 }
 
 /// States the intent of an operation. Rejected when the key belongs to another fingerprint, is owned by somebody
@@ -189,6 +266,9 @@ pub struct BeginOperation {
     pub term: Term,
     /// What may happen when its owner vanishes.
     pub abandonment: Abandonment,
+    /// When given, an outcome that is older than this by the wall clock counts as purged: the operation is begun anew
+    /// in its place.
+    pub fresh_for: Option<Duration>,
 }
 
 /// How an attempt at an operation ended.
@@ -277,14 +357,32 @@ commands! {
     Claim => Claimed,
     Renew => Renewed,
     SettleItem => Settled,
+    CancelItem => ItemCancelled,
+    Requeue => Requeued,
     AppendCheckpoint => Appended,
     RecordVerification => VerificationRecorded,
     SweepExpired => Swept,
+    PruneCheckpoints => Pruned,
+    EraseCheckpoint => Erased,
+    PurgeOperations => Purged,
+    InvalidateOperation => Invalidated,
     BeginOperation => OperationBegun,
     FinishOperation => OperationFinished,
 }
 
 impl Command {
+    /// Whether it removes what other commands rest on: such a one stands alone in its batch, so that a batch that is
+    /// submitted again can always be recognised by what it left.
+    pub fn is_maintenance(&self) -> bool {
+        matches!(
+            self,
+            Self::PruneCheckpoints(_)
+                | Self::EraseCheckpoint(_)
+                | Self::PurgeOperations(_)
+                | Self::InvalidateOperation(_)
+        )
+    }
+
     /// Payload bytes it carries, texts of any length included.
     pub fn payload_bytes(&self) -> usize {
         match self {
@@ -292,6 +390,7 @@ impl Command {
             Self::FinishTask(command) => command.result.bytes().len(),
             Self::AppendCheckpoint(command) => command.payload.bytes().len() + command.evidence.bytes().len(),
             Self::RecordVerification(command) => command.detail.len(),
+            Self::SettleItem(command) => command.detail.len(),
             Self::FinishOperation(command) => command.end.output().map_or(0, |output| output.bytes().len()),
             _ => 0,
         }

@@ -4,13 +4,15 @@ use async_trait::async_trait;
 
 use crate::batch::{Batch, Durability};
 use crate::command::{
-    AppendCheckpoint, BeginOperation, Claim, CreateTask, Enqueue, FinishOperation, FinishTask,
-    RecordVerification, Renew, SettleItem, SweepExpired, TypedCommand,
+    AppendCheckpoint, BeginOperation, CancelItem, Claim, CreateTask, Enqueue, EraseCheckpoint,
+    FinishOperation, FinishTask, InvalidateOperation, PruneCheckpoints, PurgeOperations, RecordVerification,
+    Renew, Requeue, SettleItem, SweepExpired, TypedCommand,
 };
 use crate::error::StoreError;
 use crate::outcome::{
-    Appended, Claimed, Committed, Enqueued, OperationBegun, OperationFinished, Rejection, Renewed, Settled,
-    Superseded, Swept, TaskCreated, TaskFinished, VerificationRecorded,
+    Appended, Claimed, Committed, Enqueued, Erased, Invalidated, ItemCancelled, OperationBegun,
+    OperationFinished, Pruned, Purged, Rejection, Renewed, Requeued, Settled, Superseded, Swept, TaskCreated,
+    TaskFinished, VerificationRecorded,
 };
 use crate::store::Store;
 
@@ -92,12 +94,24 @@ shorthand! {
     renew(Renew, Relaxed) -> Renewed;
     /// Ends a lease, durably.
     settle(SettleItem, Durable) -> Settled;
+    /// Calls an item off, durably.
+    cancel_item(CancelItem, Durable) -> ItemCancelled;
+    /// Makes a dead letter available again, durably.
+    requeue(Requeue, Durable) -> Requeued;
     /// Appends a checkpoint, durably.
     append_checkpoint(AppendCheckpoint, Durable) -> Appended;
     /// Records a verdict. Relaxed: verified means verified now, so a lost record costs nothing but its history.
     record_verification(RecordVerification, Relaxed) -> VerificationRecorded;
     /// Sweeps one page, durably.
     sweep_expired(SweepExpired, Durable) -> Swept;
+    /// Removes a page of old checkpoints, durably: what is gone must not come back.
+    prune_checkpoints(PruneCheckpoints, Durable) -> Pruned;
+    /// Erases a payload and its copies, durably.
+    erase_checkpoint(EraseCheckpoint, Durable) -> Erased;
+    /// Removes a page of old outcomes. Relaxed: those that come back are removed again.
+    purge_operations(PurgeOperations, Relaxed) -> Purged;
+    /// Removes one outcome, durably.
+    invalidate_operation(InvalidateOperation, Durable) -> Invalidated;
     /// States an intent, durably.
     begin_operation(BeginOperation, Durable) -> OperationBegun;
     /// Ends an operation, durably.

@@ -32,6 +32,7 @@ mod ext;
 mod id;
 pub mod limits;
 mod memory;
+mod monitoring;
 mod outcome;
 pub mod own_files;
 mod payload;
@@ -47,8 +48,9 @@ mod url;
 
 pub use batch::{Batch, Durability, Entry, Handle};
 pub use command::{
-    AppendCheckpoint, BeginOperation, Claim, Command, CreateTask, Enqueue, FinishOperation, FinishTask,
-    OperationEnd, RecordVerification, Renew, Settle, SettleItem, SweepExpired, TaskEnd, TypedCommand,
+    AppendCheckpoint, BeginOperation, CancelItem, Claim, Command, CreateTask, Enqueue, EraseCheckpoint,
+    FinishOperation, FinishTask, InvalidateOperation, OperationEnd, PruneCheckpoints, PurgeOperations,
+    RecordVerification, Renew, Requeue, Settle, SettleItem, SweepExpired, TaskEnd, TypedCommand,
 };
 pub use digest::{Digest, Fields, Link, LinkContents};
 pub use error::{OpenError, Source, StoreError};
@@ -57,16 +59,20 @@ pub use id::{
     CheckpointId, HolderId, InvalidId, Label, OperationKey, OperationToken, TaskId, TransitionId, WorkItemId,
 };
 pub use memory::MemoryStore;
-pub use outcome::{
-    Appended, Applied, Claimed, Committed, Enqueued, OperationBegun, OperationFinished, Outcome, Reason,
-    Reclaimed, Rejection, Renewed, Settled, Superseded, Swept, TaskCreated, TaskFinished,
-    VerificationRecorded,
+pub use monitoring::{
+    AgeCount, CROWDED_CHECKPOINTS, CROWDED_TASKS_MAX, DAYS_LOOKED_BACK, EntryCount, HolderLoad, KindCount,
+    MODEL_KEYS, Monitoring, TOOL_KEYS,
 };
-pub use payload::{DamagedPayload, Payload, PayloadTooLarge, SealedPayload};
+pub use outcome::{
+    Appended, Applied, Claimed, Committed, Enqueued, Erased, Invalidated, ItemCancelled, OperationBegun,
+    OperationFinished, Outcome, Pruned, Purged, Reason, Reclaimed, Rejection, Renewed, Requeued, Settled,
+    Superseded, Swept, TaskCreated, TaskFinished, VerificationRecorded,
+};
+pub use payload::{DamagedPayload, NoPayload, Payload, PayloadTooLarge, SealedPayload};
 pub use record::{
     Abandonment, Checkpoint, CheckpointHeader, CheckpointPage, Fence, Guard, Health, LeaseRecord, Operation,
     OperationPage, OperationRecord, OperationStatus, Ownership, SequenceNumber, Settlement, Status, Task,
-    TaskRecord, Verdict, Verification, WorkItem,
+    TaskPage, TaskRecord, Verdict, Verification, WorkItem, WorkItemPage,
 };
 pub use resolve::{RESOLVE_PATIENCE, commit_one_resolved, commit_resolved};
 #[cfg(feature = "sqlite")]

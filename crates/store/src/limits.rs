@@ -22,6 +22,11 @@ pub const TERM_MIN: Duration = Duration::from_millis(10);
 pub const TERM_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// Longest delay of an enqueued or retried item: a year.
 pub const DELAY_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
+/// Most work types that one claim may name.
+pub const KINDS_MAX: usize = 32;
+/// Longest detail kept with a verification or a settlement, in bytes of UTF-8; the rest is cut at a character's
+/// boundary.
+pub const DETAIL_BYTES_MAX: usize = 4_096;
 /// Most attempts an item may be given.
 pub const ATTEMPTS_MAX: u32 = 1_000_000;
 /// How long a commit waits for room in the queue and for the write lock when its batch names no deadline.

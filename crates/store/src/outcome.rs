@@ -53,6 +53,17 @@ pub struct Settled {
     pub available_at: StoreTime,
 }
 
+/// An item is called off: now, or it was before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemCancelled;
+
+/// An item is available again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requeued {
+    /// From when on it may be claimed.
+    pub available_at: StoreTime,
+}
+
 /// A checkpoint is in its chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {
@@ -88,6 +99,38 @@ pub struct Swept {
     pub reclaimed: Vec<Reclaimed>,
 }
 
+/// The beginning of a chain was removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pruned {
+    /// Checkpoints removed now.
+    pub removed: u32,
+    /// All checkpoints up to this one are gone.
+    pub through: SequenceNumber,
+    /// Whether another page is left to remove.
+    pub is_more: bool,
+}
+
+/// A payload is gone for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Erased {
+    /// Checkpoints whose payload was removed now: the one named, and its copies.
+    pub erased: u32,
+}
+
+/// Finished operations were removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Purged {
+    /// How many, now.
+    pub removed: u32,
+}
+
+/// A finished operation is not there any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalidated {
+    /// Whether it was there.
+    pub was_there: bool,
+}
+
 /// An operation's intent is recorded, and the caller owns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperationBegun {
@@ -115,9 +158,15 @@ pub enum Outcome {
     Claimed(Claimed),
     Renewed(Renewed),
     Settled(Settled),
+    ItemCancelled(ItemCancelled),
+    Requeued(Requeued),
     Appended(Appended),
     VerificationRecorded(VerificationRecorded),
     Swept(Swept),
+    Pruned(Pruned),
+    Erased(Erased),
+    Purged(Purged),
+    Invalidated(Invalidated),
     OperationBegun(OperationBegun),
     OperationFinished(OperationFinished),
     /// The batch had been applied before, and later commands have changed what this one did.
@@ -188,6 +237,24 @@ pub enum Reason {
         /// Where the item stands.
         status: Status,
     },
+    /// The item has ended, and not as the command would have it.
+    #[error("work item {item} has ended as {status}: it cannot be called off any more")]
+    WorkItemEnded {
+        /// The item.
+        item: WorkItemId,
+        /// How it ended.
+        status: Status,
+    },
+    /// The item is still available, or somebody works on it.
+    #[error(
+        "work item {item} is {status}: only one that has failed, was called off or needs attention is requeued"
+    )]
+    NotRequeuable {
+        /// The item.
+        item: WorkItemId,
+        /// Where it stands.
+        status: Status,
+    },
     /// The newest checkpoint is not the one that was expected.
     #[error("task {task} stands at checkpoint {head}, not at {expected}: read it and decide anew")]
     WrongParent {
@@ -203,6 +270,12 @@ pub enum Reason {
     CheckpointExists {
         /// The id.
         checkpoint: CheckpointId,
+    },
+    /// The payload is not that of the checkpoint it is said to be a copy of.
+    #[error("checkpoint {origin} has another payload, or it was erased: copy the payload with its salt")]
+    NoCopy {
+        /// The checkpoint named as the origin.
+        origin: CheckpointId,
     },
     /// No such checkpoint.
     #[error("there is no checkpoint {checkpoint}")]
@@ -234,6 +307,12 @@ pub enum Reason {
     #[error("the operation has ended as {status}: read its output")]
     OperationEnded {
         /// How it ended.
+        status: OperationStatus,
+    },
+    /// The operation has not finished.
+    #[error("the operation is {status}: only a finished one can be invalidated")]
+    OperationUnfinished {
+        /// Where it stands.
         status: OperationStatus,
     },
     /// The token is not the operation's newest.

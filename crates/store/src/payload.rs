@@ -126,6 +126,11 @@ impl SealedPayload {
         self.digest
     }
 
+    /// What is kept of one that was erased: nothing.
+    pub(crate) fn erased() -> Self {
+        Self { bytes: Bytes::new(), salt: [0; 16], digest: Digest::ZERO }
+    }
+
     /// A payload whose salt the store derives itself, for checkpoints that the store writes.
     pub(crate) fn with_salt(bytes: Bytes, salt: [u8; 16]) -> Self {
         let digest = salted(&salt, &bytes);
@@ -143,6 +148,18 @@ pub struct DamagedPayload {
     pub stored: Digest,
     /// The digest of the bytes found.
     pub found: Digest,
+}
+
+/// Why a checkpoint comes without its payload.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoPayload {
+    /// It does not match its digest.
+    #[error(transparent)]
+    Damaged(#[from] DamagedPayload),
+    /// It was erased on purpose.
+    #[error("the payload was erased on purpose: go on from another checkpoint")]
+    Erased,
 }
 
 fn check_length(actual: usize) -> Result<(), PayloadTooLarge> {

@@ -7,7 +7,7 @@ use crate::digest::{Digest, Link, LinkContents};
 use crate::id::{
     CheckpointId, HolderId, Label, OperationKey, OperationToken, TaskId, TransitionId, WorkItemId,
 };
-use crate::payload::{DamagedPayload, Payload, SealedPayload};
+use crate::payload::{DamagedPayload, NoPayload, Payload, SealedPayload};
 use crate::time::{StoreTime, WallTime};
 
 /// A number that grows with every claim and every reclaim of an item, for ever. Whoever shows the current one
@@ -220,6 +220,8 @@ pub struct WorkItem {
     pub transition: Option<TransitionId>,
     /// The fence and manner of its last settlement.
     pub settled: Option<(Fence, Settlement)>,
+    /// Why it was last settled, or reclaimed: for people. Empty when nobody said.
+    pub detail: String,
     /// When it was enqueued.
     pub created_at: WallTime,
 }
@@ -245,6 +247,11 @@ pub struct CheckpointHeader {
     pub payload: Digest,
     /// Digest of its evidence.
     pub evidence: Digest,
+    /// The checkpoint whose payload this one was copied from, if it is a copy: the first of them, not a copy itself.
+    /// Not covered by the link.
+    pub copy_of: Option<CheckpointId>,
+    /// When its payload was erased, if it was.
+    pub erased_at: Option<WallTime>,
     /// When it was made.
     pub created_at: WallTime,
 }
@@ -281,7 +288,7 @@ pub struct Checkpoint {
     /// All but the bytes.
     pub header: CheckpointHeader,
     /// Its payload, or why there is none to trust.
-    pub payload: Result<SealedPayload, DamagedPayload>,
+    pub payload: Result<SealedPayload, NoPayload>,
     /// Its evidence, or why there is none to trust.
     pub evidence: Result<Payload, DamagedPayload>,
     /// The last recorded look at its evidence.
@@ -359,6 +366,30 @@ pub enum CheckpointPage {
         /// Most rows, up to [`PAGE_ROWS_MAX`](crate::limits::PAGE_ROWS_MAX).
         limit: u32,
     },
+}
+
+/// Which work items a page holds, in order of their ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkItemPage {
+    /// Only those of this task.
+    pub task: Option<TaskId>,
+    /// Only those that stand so.
+    pub status: Option<Status>,
+    /// Where the page before ended.
+    pub after: Option<WorkItemId>,
+    /// Most rows, up to [`PAGE_ROWS_MAX`](crate::limits::PAGE_ROWS_MAX).
+    pub limit: u32,
+}
+
+/// Which tasks a page holds, in order of their ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskPage {
+    /// Only those that stand so.
+    pub status: Option<Status>,
+    /// Where the page before ended.
+    pub after: Option<TaskId>,
+    /// Most rows, up to [`PAGE_ROWS_MAX`](crate::limits::PAGE_ROWS_MAX).
+    pub limit: u32,
 }
 
 /// Which operations of a task a page holds, in order of their keys.

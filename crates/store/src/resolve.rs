@@ -22,7 +22,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 /// Durable on return as the batch is. Dropping the future ends the asking, not what was submitted.
 ///
 /// ```
-/// use steadfast_store::{Batch, CreateTask, Label, MemoryStore, Payload, TaskId, commit_resolved, env::Env};
+/// use steadfast_store::{Monitoring, TaskPage, WorkItemPage, Batch, CreateTask, Label, MemoryStore, Payload, TaskId, commit_resolved, env::Env};
 /// use steadfast_store::RESOLVE_PATIENCE;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -96,10 +96,11 @@ mod tests {
     use crate::env::Env;
     use crate::id::{CheckpointId, Label, OperationKey, TaskId, WorkItemId};
     use crate::memory::MemoryStore;
+    use crate::monitoring::Monitoring;
     use crate::payload::Payload;
     use crate::record::{
-        Checkpoint, CheckpointPage, Health, Operation, OperationPage, OperationRecord, Task, TaskRecord,
-        WorkItem,
+        Checkpoint, CheckpointPage, Health, Operation, OperationPage, OperationRecord, Task, TaskPage,
+        TaskRecord, WorkItem, WorkItemPage,
     };
     use crate::store::ChangeStamp;
     use crate::sync::Mutex;
@@ -176,6 +177,18 @@ mod tests {
 
         async fn operations(&self, task: &TaskId, page: OperationPage) -> Result<Vec<Operation>, StoreError> {
             self.inner.operations(task, page).await
+        }
+
+        async fn work_items(&self, page: WorkItemPage) -> Result<Vec<WorkItem>, StoreError> {
+            self.inner.work_items(page).await
+        }
+
+        async fn tasks(&self, page: TaskPage) -> Result<Vec<Task>, StoreError> {
+            self.inner.tasks(page).await
+        }
+
+        async fn monitoring(&self) -> Result<Monitoring, StoreError> {
+            self.inner.monitoring().await
         }
 
         async fn health(&self) -> Result<Health, StoreError> {

@@ -9,9 +9,11 @@ use crate::batch::Batch;
 use crate::env::Env;
 use crate::error::StoreError;
 use crate::id::{CheckpointId, OperationKey, TaskId, WorkItemId};
+use crate::monitoring::Monitoring;
 use crate::outcome::Committed;
 use crate::record::{
-    Checkpoint, CheckpointPage, Health, OperationPage, OperationRecord, Task, TaskRecord, WorkItem,
+    Checkpoint, CheckpointPage, Health, OperationPage, OperationRecord, Task, TaskPage, TaskRecord, WorkItem,
+    WorkItemPage,
 };
 
 /// Where a store stood at some moment, for [`Store::changed`]. Comparable only within one handle.
@@ -63,7 +65,20 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// [`StoreError`]; a read changes nothing.
     async fn work_item(&self, id: &WorkItemId) -> Result<Option<WorkItem>, StoreError>;
 
-    /// A checkpoint. A damaged payload is told in it, not by an error.
+    /// Some work items, in order of their ids. With a task or with the status of dead letters, those alone are read;
+    /// otherwise all are read through.
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::Invalid`] or [`StoreError::TooLarge`] for a limit out of bounds.
+    async fn work_items(&self, page: WorkItemPage) -> Result<Vec<WorkItem>, StoreError>;
+
+    /// Some tasks, without their payloads, in order of their ids.
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::Invalid`] or [`StoreError::TooLarge`] for a limit out of bounds.
+    async fn tasks(&self, page: TaskPage) -> Result<Vec<Task>, StoreError>;
+
+    /// A checkpoint. A damaged or erased payload is told in it, not by an error.
     ///
     /// # Errors
     /// [`StoreError`]; a read changes nothing.
@@ -97,6 +112,12 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`]; a read changes nothing.
     async fn health(&self) -> Result<Health, StoreError>;
+
+    /// Everything that is asked of a store in operation. Reads whole tables: once a minute, not in a loop.
+    ///
+    /// # Errors
+    /// [`StoreError`]; a read changes nothing.
+    async fn monitoring(&self) -> Result<Monitoring, StoreError>;
 
     /// Where the store stands. Take it *before* the read whose staleness you want to hear of.
     fn change_stamp(&self) -> ChangeStamp;

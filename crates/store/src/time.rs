@@ -29,6 +29,12 @@ macro_rules! instant {
                 Self(self.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
             }
 
+            /// This instant less `span`, saturating; parts of a millisecond are dropped.
+            #[must_use]
+            pub fn minus(self, span: Duration) -> Self {
+                Self(self.0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
+            }
+
             /// How long `earlier` lies before this instant; zero when it does not.
             pub fn since(self, earlier: Self) -> Duration {
                 Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

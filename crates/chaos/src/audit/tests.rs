@@ -37,6 +37,7 @@ async fn furnished(folder: &Path) -> std::path::PathBuf {
             expected_head: None,
             payload: SealedPayload::seal(format!("state {number}"), &env).unwrap(),
             evidence: Payload::new(evidence).unwrap(),
+            copy_of: None,
         };
         store.append_checkpoint(append).await.unwrap();
     }

@@ -108,6 +108,7 @@ impl Subject {
             expected_head: None,
             payload: SealedPayload::seal(payload, env).map_err(refused("seal a payload"))?,
             evidence: Payload::new(self.evidence.clone()).map_err(refused("take evidence"))?,
+            copy_of: None,
         })
     }
 

@@ -36,7 +36,7 @@ impl Worker {
         }
 
         let mut settlement = Batch::durable();
-        settlement.add(SettleItem { guard, settle: Settle::Failed });
+        settlement.add(SettleItem { guard, settle: Settle::Failed, detail: String::new() });
         self.told_of(settlement, "settle").await
     }
 

@@ -102,7 +102,7 @@ async fn changed_evidence_is_found() {
 async fn a_payload_that_the_store_found_damaged_is_reported() {
     let damaged = DamagedPayload { stored: Digest::ZERO, found: Digest::of(b"x") };
     let told = damaged.clone();
-    let report = altered(move |page| pick(page, 4).payload = Err(told.clone())).await;
+    let report = altered(move |page| pick(page, 4).payload = Err(told.clone().into())).await;
     assert_broken(&report, 4, |why| *why == ChainBreak::Fault(Fault::Payload(damaged.clone())));
 }
 
@@ -207,6 +207,7 @@ async fn a_checkpoint_appended_without_this_crate_is_part_of_the_chain() {
         expected_head: None,
         payload: SealedPayload::seal("state", stage.store.env()).unwrap(),
         evidence: Payload::new("not for this crate").unwrap(),
+        copy_of: None,
     };
     stage.store.append_checkpoint(append).await.unwrap();
     assert!(stage.manager.verify_chain(&stage.task).await.unwrap().holds());

@@ -168,6 +168,7 @@ async fn evidence_that_this_program_cannot_read_is_never_verified() {
             expected_head: None,
             payload: SealedPayload::seal("state", stage.store.env()).unwrap(),
             evidence: Payload::new(evidence).unwrap(),
+            copy_of: None,
         };
         stage.store.append_checkpoint(append).await.unwrap();
         let report = stage.manager.verify(checkpoint).await.unwrap();

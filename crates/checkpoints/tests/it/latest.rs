@@ -83,7 +83,7 @@ async fn the_trace_of_a_lost_lease_is_not_a_state_to_go_on_from() {
     stage.store.enqueue(Enqueue { item, task, kind, priority: 0, delay, max_attempts: 3 }).await.unwrap();
     let term = Term::new(Duration::from_millis(10)).unwrap();
     let (claim, holder) = (TransitionId::generate(stage.store.env()), HolderId::new("w").unwrap());
-    stage.store.claim(Claim { claim, holder, term, limit: 1 }).await.unwrap();
+    stage.store.claim(Claim { claim, holder, term, limit: 1, kinds: Vec::new(), task: None }).await.unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
     let sweep = TransitionId::generate(stage.store.env());
     stage.store.sweep_expired(SweepExpired { sweep, limit: 1 }).await.unwrap();
@@ -103,7 +103,7 @@ async fn damaged_and_changed_checkpoints_are_skipped() {
         .alter_checkpoints(move |page| {
             for checkpoint in page {
                 match checkpoint.header.sequence.0 {
-                    4 => checkpoint.payload = Err(damaged.clone()),
+                    4 => checkpoint.payload = Err(damaged.clone().into()),
                     3 => checkpoint.header.kind = label("changed"),
                     _ => {}
                 }

@@ -14,8 +14,8 @@ use steadfast_store::env::Env;
 use steadfast_store::limits::PAGE_ROWS_MAX;
 use steadfast_store::{
     Batch, ChangeStamp, Checkpoint, CheckpointId, CheckpointPage, Committed, CreateTask, Health, Label,
-    MemoryStore, Operation, OperationKey, OperationPage, OperationRecord, Payload, Store, StoreError,
-    StoreExt, Task, TaskId, TaskRecord, WorkItem, WorkItemId,
+    MemoryStore, Monitoring, Operation, OperationKey, OperationPage, OperationRecord, Payload, Store,
+    StoreError, StoreExt, Task, TaskId, TaskPage, TaskRecord, WorkItem, WorkItemId, WorkItemPage,
 };
 use tempfile::TempDir;
 use tokio::sync::Mutex;
@@ -104,6 +104,18 @@ impl Store for Altered {
 
     async fn operations(&self, task: &TaskId, page: OperationPage) -> Result<Vec<Operation>, StoreError> {
         self.inner.operations(task, page).await
+    }
+
+    async fn work_items(&self, page: WorkItemPage) -> Result<Vec<WorkItem>, StoreError> {
+        self.inner.work_items(page).await
+    }
+
+    async fn tasks(&self, page: TaskPage) -> Result<Vec<Task>, StoreError> {
+        self.inner.tasks(page).await
+    }
+
+    async fn monitoring(&self) -> Result<Monitoring, StoreError> {
+        self.inner.monitoring().await
     }
 
     async fn health(&self) -> Result<Health, StoreError> {

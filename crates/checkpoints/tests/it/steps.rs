@@ -22,6 +22,8 @@ async fn claimed(stage: &Stage, term_ms: u64) -> Guard {
         holder: HolderId::new("worker").unwrap(),
         term: Term::new(std::time::Duration::from_millis(term_ms)).unwrap(),
         limit: 1,
+        kinds: Vec::new(),
+        task: None,
     };
     stage.store.claim(claim).await.unwrap().items[0].guard()
 }
@@ -38,6 +40,7 @@ async fn checkpoint_result_and_settlement_are_one_commit() {
         lease: Some(guard.clone()),
         term: Term::new(std::time::Duration::from_secs(9)).unwrap(),
         abandonment: Abandonment::Doubt,
+        fresh_for: None,
     };
     let (key, token) = (begin.key.clone(), begin.token);
     stage.store.begin_operation(begin).await.unwrap();
@@ -47,7 +50,11 @@ async fn checkpoint_result_and_settlement_are_one_commit() {
     let step = stage.manager.commit_step(&prepared, Some(guard.clone()), |batch| {
         let end = OperationEnd::Succeeded(Payload::new("sent").unwrap());
         batch.add_guarded(guard.clone(), FinishOperation { key: key.clone(), token, end });
-        settled = Some(batch.add(SettleItem { guard: guard.clone(), settle: Settle::Succeeded }));
+        settled = Some(batch.add(SettleItem {
+            guard: guard.clone(),
+            settle: Settle::Succeeded,
+            detail: String::new(),
+        }));
     });
     let step = step.await.unwrap();
     assert_eq!(step.appended.sequence, SequenceNumber(1));
@@ -68,7 +75,7 @@ async fn a_stale_guard_leaves_nothing_of_the_step() {
     let head = stage.store.task(&stage.task).await.unwrap().unwrap().head;
 
     let prepared = stage.prepare("late", EvidencePack::none());
-    let settle = SettleItem { guard: guard.clone(), settle: Settle::Succeeded };
+    let settle = SettleItem { guard: guard.clone(), settle: Settle::Succeeded, detail: String::new() };
     let committed = stage.manager.commit_step(&prepared, Some(guard), |batch| _ = batch.add(settle)).await;
     let Err(CheckpointError::Rejected(rejection)) = committed else { panic!("{committed:?}") };
     assert!(matches!((rejection.index, rejection.reason), (0, Reason::StaleFence { .. })));

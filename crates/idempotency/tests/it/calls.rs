@@ -130,7 +130,7 @@ async fn the_result_goes_into_one_commit_with_what_it_brings_about() {
     let attempt = begun(stage.ask(&call).await);
     let mut batch = Batch::durable();
     batch.add_guarded(lease.clone(), attempt.finish_command(done("x")).unwrap());
-    batch.add(SettleItem { guard: lease.clone(), settle: Settle::Succeeded });
+    batch.add(SettleItem { guard: lease.clone(), settle: Settle::Succeeded, detail: String::new() });
     assert!(matches!(stage.store.commit(batch).await.unwrap(), Committed::Applied(_)));
     assert!(stage.store.work_item(&lease.item).await.unwrap().unwrap().status.is_terminal());
     // A replay needs no lease: it changes nothing.

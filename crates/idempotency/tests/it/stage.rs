@@ -10,9 +10,9 @@ use steadfast_idempotency::{Attempt, Call, Effect, LedgerOptions, ToolCall, Tool
 use steadfast_store::env::{Env, ManualClock};
 use steadfast_store::{
     Batch, ChangeStamp, Checkpoint, CheckpointId, CheckpointPage, Claim, Committed, CreateTask, Delay,
-    Enqueue, Guard, Health, HolderId, Label, MemoryStore, Operation, OperationKey, OperationPage,
-    OperationRecord, Payload, Store, StoreError, StoreExt, SweepExpired, Task, TaskId, TaskRecord, Term,
-    TransitionId, WorkItem, WorkItemId,
+    Enqueue, Guard, Health, HolderId, Label, MemoryStore, Monitoring, Operation, OperationKey, OperationPage,
+    OperationRecord, Payload, Store, StoreError, StoreExt, SweepExpired, Task, TaskId, TaskPage, TaskRecord,
+    Term, TransitionId, WorkItem, WorkItemId, WorkItemPage,
 };
 use tokio::sync::Mutex;
 
@@ -77,6 +77,18 @@ impl Store for Staged {
 
     async fn operations(&self, task: &TaskId, page: OperationPage) -> Result<Vec<Operation>, StoreError> {
         self.inner.operations(task, page).await
+    }
+
+    async fn work_items(&self, page: WorkItemPage) -> Result<Vec<WorkItem>, StoreError> {
+        self.inner.work_items(page).await
+    }
+
+    async fn tasks(&self, page: TaskPage) -> Result<Vec<Task>, StoreError> {
+        self.inner.tasks(page).await
+    }
+
+    async fn monitoring(&self) -> Result<Monitoring, StoreError> {
+        self.inner.monitoring().await
     }
 
     async fn health(&self) -> Result<Health, StoreError> {
@@ -153,7 +165,8 @@ impl Stage {
 
     pub(crate) async fn claim(&self) -> Guard {
         let (claim, holder) = (TransitionId::generate(self.store.env()), HolderId::new("worker").unwrap());
-        let claim = Claim { claim, holder, term: Term::new(TERM).unwrap(), limit: 1 };
+        let claim =
+            Claim { claim, holder, term: Term::new(TERM).unwrap(), limit: 1, kinds: Vec::new(), task: None };
         self.store.claim(claim).await.unwrap().items[0].guard()
     }
 

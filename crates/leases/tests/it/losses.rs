@@ -96,7 +96,11 @@ async fn a_refused_renewal_loses_the_lease_before_its_deadline() {
     let slow = silent(&store, Duration::from_hours(1)).claim().await.unwrap().unwrap();
     // By another holder's shorter idea of the term the item is settled and taken.
     let mut batch = Batch::durable();
-    batch.add(steadfast_store::SettleItem { guard: slow.guard(), settle: Settle::Released });
+    batch.add(steadfast_store::SettleItem {
+        guard: slow.guard(),
+        settle: Settle::Released,
+        detail: String::new(),
+    });
     assert!(matches!(store.commit(batch).await.unwrap(), Committed::Applied(_)));
     let second = silent(&store, Duration::from_hours(1)).claim().await.unwrap().unwrap();
     clock.advance(Duration::from_secs(1));

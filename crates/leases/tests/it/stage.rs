@@ -9,8 +9,9 @@ use steadfast_leases::{LeaseManager, LeaseOptions};
 use steadfast_store::env::Env;
 use steadfast_store::{
     Batch, ChangeStamp, Checkpoint, CheckpointId, CheckpointPage, Command, Committed, CreateTask, Delay,
-    Enqueue, Health, HolderId, Label, MemoryStore, Operation, OperationKey, OperationPage, OperationRecord,
-    Payload, Store, StoreError, StoreExt, Task, TaskId, TaskRecord, WorkItem, WorkItemId,
+    Enqueue, Health, HolderId, Label, MemoryStore, Monitoring, Operation, OperationKey, OperationPage,
+    OperationRecord, Payload, Store, StoreError, StoreExt, Task, TaskId, TaskPage, TaskRecord, WorkItem,
+    WorkItemId, WorkItemPage,
 };
 
 /// Passes everything on, but for the commits that it was told to spoil.
@@ -98,6 +99,18 @@ impl Store for Staged {
 
     async fn operations(&self, task: &TaskId, page: OperationPage) -> Result<Vec<Operation>, StoreError> {
         self.inner.operations(task, page).await
+    }
+
+    async fn work_items(&self, page: WorkItemPage) -> Result<Vec<WorkItem>, StoreError> {
+        self.inner.work_items(page).await
+    }
+
+    async fn tasks(&self, page: TaskPage) -> Result<Vec<Task>, StoreError> {
+        self.inner.tasks(page).await
+    }
+
+    async fn monitoring(&self) -> Result<Monitoring, StoreError> {
+        self.inner.monitoring().await
     }
 
     async fn health(&self) -> Result<Health, StoreError> {

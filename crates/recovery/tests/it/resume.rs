@@ -28,6 +28,7 @@ async fn begin(
         lease,
         term: Term::new(Duration::from_secs(term_seconds)).unwrap(),
         abandonment,
+        fresh_for: None,
     };
     let token = begin.token;
     stage.store.begin_operation(begin).await.unwrap();

@@ -10,9 +10,9 @@ use steadfast_recovery::{SweepOptions, Sweeper};
 use steadfast_store::env::{Env, ManualClock};
 use steadfast_store::{
     Batch, ChangeStamp, Checkpoint, CheckpointId, CheckpointPage, Claim, Committed, CreateTask, Delay,
-    Enqueue, Guard, Health, HolderId, Label, MemoryStore, Operation, OperationKey, OperationPage,
-    OperationRecord, Payload, Store, StoreError, StoreExt, Task, TaskId, TaskRecord, Term, TransitionId,
-    WorkItem, WorkItemId,
+    Enqueue, Guard, Health, HolderId, Label, MemoryStore, Monitoring, Operation, OperationKey, OperationPage,
+    OperationRecord, Payload, Store, StoreError, StoreExt, Task, TaskId, TaskPage, TaskRecord, Term,
+    TransitionId, WorkItem, WorkItemId, WorkItemPage,
 };
 
 /// How long the leases of the tests last.
@@ -73,6 +73,18 @@ impl Store for Staged {
 
     async fn operations(&self, task: &TaskId, page: OperationPage) -> Result<Vec<Operation>, StoreError> {
         self.inner.operations(task, page).await
+    }
+
+    async fn work_items(&self, page: WorkItemPage) -> Result<Vec<WorkItem>, StoreError> {
+        self.inner.work_items(page).await
+    }
+
+    async fn tasks(&self, page: TaskPage) -> Result<Vec<Task>, StoreError> {
+        self.inner.tasks(page).await
+    }
+
+    async fn monitoring(&self) -> Result<Monitoring, StoreError> {
+        self.inner.monitoring().await
     }
 
     async fn health(&self) -> Result<Health, StoreError> {
@@ -142,6 +154,8 @@ impl Stage {
             holder: HolderId::new("worker").unwrap(),
             term: Term::new(TERM).unwrap(),
             limit,
+            kinds: Vec::new(),
+            task: None,
         };
         self.store.claim(claim).await.unwrap().items.iter().map(WorkItem::guard).collect()
     }

@@ -7,7 +7,7 @@ use crate::conformance::failure::Outcome;
 use crate::conformance::world::World;
 use crate::conformance::{
     atomicity, attempts, checkpoints, dropping, groups, health, items, leases, limits, operations, payloads,
-    peers, races, random, reopening, resubmission, sweeping, tasks, wakeups,
+    peers, races, random, removing, reopening, resubmission, sweeping, tasks, wakeups,
 };
 
 /// One thing that every store must do. Its name is the sentence that it shows.
@@ -63,6 +63,10 @@ macro_rules! for_each_conformance_case {
                 a_claim_that_takes_nothing_is_applied_and_leaves_no_trace
                 a_claimed_item_shows_its_lease_and_counts_the_attempt
                 a_claimed_item_is_not_claimed_again
+                a_claim_takes_only_the_kinds_and_the_task_it_asks_for
+                a_cancelled_item_fences_its_holder_off
+                a_dead_letter_is_requeued_with_all_its_attempts
+                the_reason_of_a_settlement_is_kept_up_to_its_limit
             }
             leases {
                 a_stale_fence_is_rejected_with_every_effect_it_guards
@@ -194,7 +198,19 @@ macro_rules! for_each_conformance_case {
                 time_goes_on_over_a_reopening
                 a_peer_sees_what_was_there_before_it
             }
+            removing {
+                pruning_keeps_the_newest_and_the_chain_says_so
+                pruning_never_drops_the_newest_verified_checkpoint
+                an_erased_payload_is_gone_with_its_copies_and_the_chain_still_verifies
+                copies_are_erased_though_their_origin_was_pruned
+                only_finished_operations_are_purged_the_oldest_first
+                an_invalidated_outcome_is_begun_anew
+                an_outcome_past_its_freshness_is_begun_anew_in_its_place
+                a_removal_stands_alone_in_its_batch_and_within_bounds
+            }
             health {
+                monitoring_answers_what_operators_ask
+                pages_of_items_and_tasks_run_in_the_order_of_their_ids
                 an_empty_store_counts_nothing
                 health_counts_what_is_there
                 a_store_runs_in_the_environment_it_was_given

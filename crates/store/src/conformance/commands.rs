@@ -8,8 +8,9 @@ use bytes::Bytes;
 
 use crate::batch::Batch;
 use crate::command::{
-    AppendCheckpoint, BeginOperation, Claim, CreateTask, Enqueue, FinishOperation, FinishTask, OperationEnd,
-    RecordVerification, Renew, Settle, SettleItem, SweepExpired, TaskEnd, TypedCommand,
+    AppendCheckpoint, BeginOperation, CancelItem, Claim, CreateTask, Enqueue, EraseCheckpoint,
+    FinishOperation, FinishTask, InvalidateOperation, OperationEnd, PruneCheckpoints, PurgeOperations,
+    RecordVerification, Renew, Requeue, Settle, SettleItem, SweepExpired, TaskEnd, TypedCommand,
 };
 use crate::digest::Digest;
 use crate::id::{CheckpointId, InvalidId, OperationToken, TransitionId};
@@ -102,7 +103,32 @@ pub(super) fn enqueue(item: &str, task: &str) -> Enqueue {
 }
 
 pub(super) fn claim(number: u64, limit: u32) -> Claim {
-    Claim { claim: transition(number), holder: named("worker"), term: term(TERM), limit }
+    let claim = transition(number);
+    Claim { claim, holder: named("worker"), term: term(TERM), limit, kinds: Vec::new(), task: None }
+}
+
+pub(super) fn cancel(item: &str) -> CancelItem {
+    CancelItem { item: named(item) }
+}
+
+pub(super) fn requeue(number: u64, item: &str) -> Requeue {
+    Requeue { requeue: transition(number), item: named(item), delay: Delay::ZERO }
+}
+
+pub(super) fn prune(task: &str, keep: u32, limit: u32) -> PruneCheckpoints {
+    PruneCheckpoints { task: named(task), keep, limit }
+}
+
+pub(super) fn erase(number: u64) -> EraseCheckpoint {
+    EraseCheckpoint { checkpoint: checkpoint(number) }
+}
+
+pub(super) fn purge(prefix: &str, older_than: Duration, limit: u32) -> PurgeOperations {
+    PurgeOperations { prefix: prefix.to_owned(), older_than, limit }
+}
+
+pub(super) fn invalidate(key: &str) -> InvalidateOperation {
+    InvalidateOperation { key: named(key) }
 }
 
 pub(super) fn sweep(number: u64, limit: u32) -> SweepExpired {
@@ -114,7 +140,7 @@ pub(super) fn renew(guard: &Guard, span: Duration) -> Renew {
 }
 
 pub(super) fn settle(guard: &Guard, settle: Settle) -> SettleItem {
-    SettleItem { guard: guard.clone(), settle }
+    SettleItem { guard: guard.clone(), settle, detail: String::new() }
 }
 
 pub(super) fn append(number: u64, task: &str) -> AppendCheckpoint {
@@ -124,6 +150,7 @@ pub(super) fn append(number: u64, task: &str) -> AppendCheckpoint {
         kind: named("step"),
         work_item: None,
         expected_head: None,
+        copy_of: None,
         payload: sealed(format!("state {number}")),
         evidence: payload(format!("evidence {number}")),
     }
@@ -143,6 +170,7 @@ pub(super) fn begin(key: &str, number: u64) -> BeginOperation {
         lease: None,
         term: term(TERM),
         abandonment: Abandonment::Retake,
+        fresh_for: None,
     }
 }
 

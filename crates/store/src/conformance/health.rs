@@ -1,14 +1,16 @@
 //! Cases about the health report: what it counts is what is there.
 
 use crate::batch::Batch;
-use crate::command::{OperationEnd, Settle, TaskEnd};
+use crate::command::{AppendCheckpoint, Claim, OperationEnd, Settle, TaskEnd};
 use crate::conformance::commands::{
     ALMOST_TERM, BatchExt, TERM, append, begin, begin_once, claim, create, doubt, end, enqueue, finish,
-    guard, ms, one, payload, settle, succeed, sweep,
+    guard, ms, named, one, payload, settle, succeed, sweep, term,
 };
-use crate::conformance::failure::{Outcome, check_eq};
+use crate::conformance::failure::{Outcome, check, check_eq};
 use crate::conformance::world::World;
-use crate::record::{Health, OperationStatus, Status};
+use crate::monitoring::{AgeCount, EntryCount, HolderLoad};
+use crate::record::{Health, OperationStatus, Status, TaskPage, WorkItemPage};
+use crate::time::WallTime;
 
 /// No order is promised for the counts.
 async fn health(world: &World<'_>) -> Outcome<Health> {
@@ -116,5 +118,88 @@ pub(super) async fn a_store_runs_in_the_environment_it_was_given(world: World<'_
         );
         check_eq!(after.wall_time, given.wall(), "the wall time that the store reads");
     }
+    Ok(())
+}
+
+pub(super) async fn pages_of_items_and_tasks_run_in_the_order_of_their_ids(mut world: World<'_>) -> Outcome {
+    world.queue("u", &["d", "b"]).await?;
+    world.queue("t", &["a", "c", "e"]).await?;
+    let claimed = world.apply(claim(1, 2)).await?.items;
+    for item in &claimed {
+        world.apply(settle(&item.guard(), Settle::Failed)).await?;
+    }
+    let store = world.store();
+    let items = async |task: Option<&str>, status, after: Option<&str>, limit| -> Outcome<String> {
+        let page = WorkItemPage { task: task.map(named), status, after: after.map(named), limit };
+        Ok(store.work_items(page).await?.iter().map(|item| item.id.to_string()).collect())
+    };
+    check_eq!(items(None, None, None, 3).await?, "abc", "the first page");
+    check_eq!(items(None, None, Some("c"), 3).await?, "de", "the second");
+    check_eq!(items(Some("t"), None, None, 9).await?, "ace", "those of a task");
+    check_eq!(items(Some("u"), None, Some("b"), 9).await?, "d", "the second page of a task");
+    check_eq!(items(None, Some(Status::Failed), None, 9).await?, "ab", "the dead letters");
+    check_eq!(items(Some("t"), Some(Status::Failed), None, 9).await?, "a", "those of a task");
+    check_eq!(items(None, Some(Status::Pending), Some("c"), 1).await?, "d", "those that are available");
+    world.apply(finish("t", TaskEnd::Cancelled)).await?;
+    let tasks = async |status, after: Option<&str>, limit| -> Outcome<String> {
+        let page = TaskPage { status, after: after.map(named), limit };
+        Ok(store.tasks(page).await?.iter().map(|task| task.id.to_string()).collect())
+    };
+    check_eq!(tasks(None, None, 9).await?, "tu", "all tasks");
+    check_eq!(tasks(None, Some("t"), 9).await?, "u", "those after one");
+    check_eq!(tasks(Some(Status::Cancelled), None, 9).await?, "t", "those that were called off");
+    for limit in [0, 1_001] {
+        check!(items(None, None, None, limit).await.is_err(), "a page of {limit} items");
+        check!(tasks(None, None, limit).await.is_err(), "a page of {limit} tasks");
+    }
+    Ok(())
+}
+
+pub(super) async fn monitoring_answers_what_operators_ask(mut world: World<'_>) -> Outcome {
+    const DAY_MS: u64 = 86_400_000;
+    world.queue("t", &["a", "b"]).await?;
+    world.apply(create("crowded")).await?;
+    let started = world.env().clock().wall();
+    for number in 1..=101 {
+        world.apply(append(number, "crowded")).await?;
+    }
+    world.apply(AppendCheckpoint { kind: named("plan"), ..append(200, "t") }).await?;
+    for (number, key) in (1..).zip(["llm-cache:a", "llm-cache:b", "tool-ledger:c", "other"]) {
+        world.apply(begin(key, number)).await?;
+    }
+    world.apply(succeed("llm-cache:a", 1, "output")).await?;
+    world.apply(end("llm-cache:b", 2, OperationEnd::Failed(payload("error")))).await?;
+    world.advance(ms(2 * DAY_MS));
+    world.apply(AppendCheckpoint { kind: named("plan"), ..append(201, "t") }).await?;
+    world.apply(begin("tool-ledger:d", 5)).await?;
+    world.apply(Claim { term: term(ms(30_000)), ..claim(1, 1) }).await?;
+    world.apply(Claim { term: term(ms(90_000)), ..claim(2, 1) }).await?;
+
+    let found = world.store().monitoring().await?;
+    let midnight =
+        |time: WallTime| WallTime::from_millis(time.as_millis() - time.as_millis().rem_euclid(86_400_000));
+    let days = [(midnight(world.env().clock().wall()), 1), (midnight(started), 102)];
+    check_eq!(found.checkpoints_by_day, days, "checkpoints by day, the newest first");
+    let kinds: Vec<_> =
+        found.checkpoint_kinds.iter().map(|kind| (kind.kind.as_str(), kind.checkpoints)).collect();
+    check_eq!(kinds, [("plan", 2), ("step", 101)], "checkpoints by type");
+    check!(
+        found.checkpoint_kinds.iter().map(|kind| kind.average_sequence).eq([1.5, 51.0]),
+        "their mean sequence numbers: {:?}",
+        found.checkpoint_kinds
+    );
+    let load = HolderLoad { holder: named("worker"), leases: 2, average_span: ms(60_000) };
+    check_eq!(found.holders, [load], "leases by holder");
+    let answers = EntryCount { entries: 2, succeeded: 1, failed: 1, in_doubt: 0 };
+    check_eq!(found.model_answers, answers, "cached answers");
+    check_eq!(found.tool_calls, EntryCount { entries: 2, ..EntryCount::default() }, "tool calls");
+    let ages = AgeCount { under_1_day: 1, under_7_days: 4, under_30_days: 0, older: 0 };
+    check_eq!(found.operation_ages, ages, "operations by age");
+    check_eq!(found.crowded_tasks, [(named("crowded"), 101)], "tasks with too many checkpoints");
+    world.advance(ms(6 * DAY_MS));
+    let found = world.store().monitoring().await?;
+    check_eq!(found.checkpoints_by_day.len(), 1, "the days looked back");
+    let ages = AgeCount { under_1_day: 0, under_7_days: 1, under_30_days: 4, older: 0 };
+    check_eq!(found.operation_ages, ages, "operations by age, six days later");
     Ok(())
 }

@@ -1,10 +1,14 @@
 //! Cases about work items in the queue: enqueued once, claimed in order, when their time has come.
 
-use crate::command::{Claim, Enqueue};
-use crate::conformance::commands::{TERM, claim, create, delay, enqueue, ms, named, one, term, transition};
+use crate::command::{Claim, Enqueue, Requeue, Settle, SettleItem};
+use crate::conformance::commands::{
+    BatchExt, TERM, cancel, claim, create, delay, enqueue, ms, named, one, requeue, settle, term, transition,
+};
 use crate::conformance::failure::{Outcome, check, check_eq};
 use crate::conformance::world::World;
-use crate::outcome::Reason;
+use crate::error::StoreError;
+use crate::limits::DETAIL_BYTES_MAX;
+use crate::outcome::{Reason, Requeued};
 use crate::record::{Fence, LeaseRecord, Status, WorkItem};
 
 /// The names of the items that a claim takes, in the order of its answer.
@@ -31,6 +35,7 @@ pub(super) async fn an_enqueued_item_is_read_back_whole(mut world: World<'_>) ->
         lease: None,
         transition: None,
         settled: None,
+        detail: String::new(),
         created_at: now.wall_time,
     };
     check_eq!(world.item("a").await?, expected, "the item as enqueued");
@@ -141,7 +146,14 @@ pub(super) async fn a_claimed_item_shows_its_lease_and_counts_the_attempt(mut wo
     world.advance(ms(250));
     let before = world.item("a").await?;
     let now = world.store().health().await?.store_time;
-    let command = Claim { claim: transition(7), holder: named("someone"), term: term(ms(1_234)), limit: 1 };
+    let command = Claim {
+        claim: transition(7),
+        holder: named("someone"),
+        term: term(ms(1_234)),
+        limit: 1,
+        kinds: Vec::new(),
+        task: None,
+    };
     let claimed = world.apply(command).await?;
     let expected = WorkItem {
         status: Status::InProgress,
@@ -168,5 +180,115 @@ pub(super) async fn a_claimed_item_is_not_claimed_again(mut world: World<'_>) ->
     world.advance(TERM * 2);
     check_eq!(claimed(&mut world, 3, 1).await?, [""; 0], "a claim after the term, before any sweep");
     check!(world.item("a").await?.fence == Fence(1), "a claim that took nothing moved the fence");
+    Ok(())
+}
+
+pub(super) async fn a_claim_takes_only_the_kinds_and_the_task_it_asks_for(mut world: World<'_>) -> Outcome {
+    world.applied(&one(create("t")).with(create("u"))).await?;
+    // Priorities against the alphabet, and items of other kinds and times in between.
+    for (item, task, kind, priority) in [
+        ("a", "t", "mail", 0),
+        ("b", "u", "mail", 2),
+        ("c", "t", "search", 1),
+        ("d", "u", "search", 3),
+        ("e", "t", "step", 9),
+        ("f", "u", "mail", 1),
+    ] {
+        world.apply(Enqueue { kind: named(kind), priority, ..enqueue(item, task) }).await?;
+    }
+    let later = Enqueue { kind: named("mail"), priority: 5, delay: delay(ms(100)), ..enqueue("z", "t") };
+    world.apply(later).await?;
+    let of = |number, limit, kinds: &[&str], task: Option<&str>| Claim {
+        kinds: kinds.iter().map(|kind| named(kind)).collect(),
+        task: task.map(named),
+        ..claim(number, limit)
+    };
+    for (command, expected) in [
+        (of(1, 10, &["nothing"], None), vec![]),
+        (of(2, 10, &["mail"], Some("t")), vec!["a"]),
+        (of(3, 2, &["mail", "search", "mail"], None), vec!["d", "b"]),
+        (of(4, 1, &[], Some("t")), vec!["e"]),
+        (of(5, 10, &["search", "mail"], None), vec!["c", "f"]),
+        (of(6, 10, &["mail"], None), vec![]),
+    ] {
+        let claimed = world.apply(command.clone()).await?;
+        let taken: Vec<_> = claimed.items.iter().map(|item| item.id.as_str().to_owned()).collect();
+        check_eq!(taken, expected, "what {command:?} takes");
+    }
+    world.advance(ms(100));
+    check_eq!(world.apply(of(7, 10, &["mail"], None)).await?.items.len(), 1, "the delayed one, in its time");
+    let many = of(8, 1, &["kind"; 33], None);
+    let error = world.failed(&one(many)).await?;
+    check!(matches!(error, StoreError::TooLarge { limit: 32, .. }), "33 kinds were answered {error:?}");
+    Ok(())
+}
+
+pub(super) async fn a_cancelled_item_fences_its_holder_off(mut world: World<'_>) -> Outcome {
+    world.queue("t", &["a", "b"]).await?;
+    let held = world.claim_one(1).await?.guard();
+    world.applied(&one(cancel("a")).with(cancel("b"))).await?;
+    for item in ["a", "b"] {
+        check_eq!(world.item(item).await?.status, Status::Cancelled, "item {item}");
+        check_eq!(world.item(item).await?.lease, None, "the lease of {item}");
+    }
+    let stale = Reason::StaleFence { item: named("a"), shown: held.fence, current: Fence(held.fence.0 + 1) };
+    check_eq!(world.reason(settle(&held, Settle::Succeeded)).await?, stale, "the holder's settlement");
+    world.replayed(&one(cancel("a"))).await?;
+    check_eq!(world.apply(claim(2, 10)).await?.items, [], "what can be claimed");
+    world.apply(enqueue("c", "t")).await?;
+    let done = world.claim_one(3).await?.guard();
+    world.apply(settle(&done, Settle::Succeeded)).await?;
+    let ended = Reason::WorkItemEnded { item: named("c"), status: Status::Succeeded };
+    check_eq!(world.reason(cancel("c")).await?, ended, "cancelling what has ended");
+    check_eq!(
+        world.reason(cancel("nothing")).await?,
+        Reason::NoSuchWorkItem { item: named("nothing") },
+        "cancelling what is not there"
+    );
+    Ok(())
+}
+
+pub(super) async fn a_dead_letter_is_requeued_with_all_its_attempts(mut world: World<'_>) -> Outcome {
+    world.queue("t", &["a"]).await?;
+    let refused = Reason::NotRequeuable { item: named("a"), status: Status::Pending };
+    check_eq!(world.reason(requeue(9, "a")).await?, refused, "requeueing what is available");
+    let held = world.claim_one(1).await?.guard();
+    world.apply(settle(&held, Settle::Failed)).await?;
+    let command = Requeue { delay: delay(ms(50)), ..requeue(9, "a") };
+    let requeued = world.apply(command.clone()).await?;
+    let now = world.store().health().await?.store_time;
+    check_eq!(requeued, Requeued { available_at: now.plus(ms(50)) }, "the answer");
+    let item = world.item("a").await?;
+    check_eq!((item.status, item.attempt, item.fence), (Status::Pending, 0, Fence(2)), "the item");
+    world.replayed(&one(command)).await?;
+    check_eq!(world.apply(claim(2, 10)).await?.items, [], "a claim before its time");
+    world.advance(ms(50));
+    let again = world.claim_one(3).await?;
+    check_eq!((again.attempt, again.fence), (1, Fence(3)), "the next claim");
+    check_eq!(
+        world.reason(requeue(10, "nothing")).await?,
+        Reason::NoSuchWorkItem { item: named("nothing") },
+        "requeueing what is not there"
+    );
+    Ok(())
+}
+
+pub(super) async fn the_reason_of_a_settlement_is_kept_up_to_its_limit(mut world: World<'_>) -> Outcome {
+    world.queue("t", &["a"]).await?;
+    for (number, (said, kept)) in (1..).zip([
+        ("no answer".to_owned(), "no answer".to_owned()),
+        ("x".repeat(DETAIL_BYTES_MAX), "x".repeat(DETAIL_BYTES_MAX)),
+        ("x".repeat(DETAIL_BYTES_MAX + 1), "x".repeat(DETAIL_BYTES_MAX)),
+        (format!("{}é", "x".repeat(DETAIL_BYTES_MAX - 1)), "x".repeat(DETAIL_BYTES_MAX - 1)),
+        (String::new(), String::new()),
+    ]) {
+        let held = world.claim_one(number).await?.guard();
+        world.apply(SettleItem { detail: said, ..settle(&held, Settle::Released) }).await?;
+        check_eq!(world.item("a").await?.detail, kept, "the reason kept");
+    }
+    world.claim_one(20).await?;
+    world.lose_leases(21).await?;
+    let told = world.item("a").await?.detail;
+    check!(told.contains("worker"), "a reclaim does not say whose lease it was: {told:?}");
     Ok(())
 }

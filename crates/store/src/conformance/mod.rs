@@ -29,6 +29,7 @@ mod payloads;
 mod peers;
 mod races;
 mod random;
+mod removing;
 mod reopening;
 mod resubmission;
 mod sweeping;

@@ -10,9 +10,11 @@ use crate::conformance::failure::{Failure, Outcome, check, check_eq};
 use crate::digest::Digest;
 use crate::id::{CheckpointId, OperationKey, TaskId, WorkItemId};
 use crate::limits::PAGE_ROWS_MAX;
-use crate::payload::{DamagedPayload, Payload, SealedPayload};
+use crate::monitoring::Monitoring;
+use crate::payload::{DamagedPayload, NoPayload, Payload, SealedPayload};
 use crate::record::{
     Checkpoint, CheckpointPage, Health, Operation, OperationPage, OperationStatus, SequenceNumber, Task,
+    TaskPage, WorkItemPage,
 };
 use crate::store::Store;
 
@@ -37,6 +39,11 @@ impl Universe {
                     self.tasks.insert(command.task.clone());
                     self.items.insert(command.item.clone());
                 }
+                Command::CancelItem(command) => drop(self.items.insert(command.item.clone())),
+                Command::Requeue(command) => drop(self.items.insert(command.item.clone())),
+                Command::PruneCheckpoints(command) => drop(self.tasks.insert(command.task.clone())),
+                Command::EraseCheckpoint(command) => drop(self.checkpoints.insert(command.checkpoint)),
+                Command::InvalidateOperation(command) => drop(self.operations.insert(command.key.clone())),
                 Command::Renew(command) => drop(self.items.insert(command.guard.item.clone())),
                 Command::SettleItem(command) => drop(self.items.insert(command.guard.item.clone())),
                 Command::AppendCheckpoint(command) => {
@@ -49,7 +56,7 @@ impl Universe {
                     self.tasks.extend(command.task.clone());
                 }
                 Command::FinishOperation(command) => drop(self.operations.insert(command.key.clone())),
-                Command::Claim(_) | Command::SweepExpired(_) => {}
+                Command::Claim(_) | Command::SweepExpired(_) | Command::PurgeOperations(_) => {}
             }
         }
     }
@@ -92,7 +99,17 @@ impl Snapshot {
             );
             lines.insert(format!("operation {key}"), shown);
         }
-        lines.insert("health".into(), shown(&sorted(store.health().await?)));
+        let health = sorted(store.health().await?);
+        lines.insert("health".into(), shown(&health));
+        let monitoring = store.monitoring().await?;
+        let monitoring = Monitoring { health: sorted(monitoring.health), ..monitoring };
+        check_eq!(monitoring.health, health, "the two reads of the counts");
+        lines.insert("monitoring".into(), shown(&monitoring));
+        let limit = PAGE_ROWS_MAX;
+        let page = WorkItemPage { task: None, status: None, after: None, limit };
+        lines.insert("work items".into(), shown(&store.work_items(page).await?));
+        let page = TaskPage { status: None, after: None, limit };
+        lines.insert("tasks".into(), shown(&store.tasks(page).await?));
         Ok(Self(lines))
     }
 
@@ -131,7 +148,7 @@ fn shown_payload(payload: &Payload) -> String {
 
 fn shown_checkpoint(checkpoint: &Checkpoint) -> String {
     let sealed = |payload: &SealedPayload| (shown_bytes(payload.bytes(), payload.digest()), *payload.salt());
-    let payload: Result<_, &DamagedPayload> = checkpoint.payload.as_ref().map(sealed);
+    let payload: Result<_, &NoPayload> = checkpoint.payload.as_ref().map(sealed);
     let evidence: Result<_, &DamagedPayload> = checkpoint.evidence.as_ref().map(shown_payload);
     shown(&(&checkpoint.header, payload, evidence, &checkpoint.verification))
 }
@@ -144,19 +161,21 @@ fn sorted(mut health: Health) -> Health {
     health
 }
 
-/// All checkpoints of a task, oldest first. Fails unless they are numbered 1, 2, 3 …, each linked to the one before
-/// by a link that this function computes again, and the last one is the task's head.
+/// All checkpoints of a task, oldest first. Fails unless they are numbered without a gap from the first that was not
+/// pruned, each linked to the one before by a link that this function computes again, and the last one is the task's
+/// head.
 pub(super) async fn chain(store: &dyn Store, id: &TaskId, task: Option<&Task>) -> Outcome<Vec<Checkpoint>> {
     let mut chain: Vec<Checkpoint> = Vec::new();
+    let pruned = task.map_or(SequenceNumber(0), |task| task.pruned_through);
     loop {
-        let after = SequenceNumber(chain.len() as u64);
+        let after = SequenceNumber(pruned.0 + chain.len() as u64);
         let page = CheckpointPage::OldestFirst { after, limit: PAGE_ROWS_MAX };
         let found = store.checkpoints(id, page).await?;
         if found.is_empty() {
             break;
         }
         for checkpoint in found {
-            check_link(id, chain.last(), &checkpoint)?;
+            check_link(id, pruned, chain.last(), &checkpoint)?;
             chain.push(checkpoint);
         }
     }
@@ -170,10 +189,19 @@ pub(super) async fn chain(store: &dyn Store, id: &TaskId, task: Option<&Task>) -
     Ok(chain)
 }
 
-fn check_link(task: &TaskId, before: Option<&Checkpoint>, checkpoint: &Checkpoint) -> Outcome {
+fn check_link(
+    task: &TaskId,
+    pruned: SequenceNumber,
+    before: Option<&Checkpoint>,
+    checkpoint: &Checkpoint,
+) -> Outcome {
     let header = &checkpoint.header;
-    let (sequence, parent) = before
-        .map_or((SequenceNumber(0), Digest::ZERO), |before| (before.header.sequence, before.header.link));
+    let (sequence, parent) = match before {
+        Some(before) => (before.header.sequence, before.header.link),
+        None if pruned.0 == 0 => (pruned, Digest::ZERO),
+        // What it links to is gone.
+        None => (pruned, header.parent_link),
+    };
     check_eq!(&header.task, task, "the task of a checkpoint on the page of that task");
     check_eq!(header.sequence, sequence.next(), "the sequence number after {sequence} of task {task}");
     check_eq!(header.parent_link, parent, "the parent link of checkpoint {} of task {task}", header.sequence);
@@ -185,7 +213,12 @@ fn check_link(task: &TaskId, before: Option<&Checkpoint>, checkpoint: &Checkpoin
     );
     let held = match (&checkpoint.payload, &checkpoint.evidence) {
         (Ok(payload), Ok(evidence)) => {
-            payload.digest() == header.payload && evidence.digest() == header.evidence
+            payload.digest() == header.payload
+                && evidence.digest() == header.evidence
+                && header.erased_at.is_none()
+        }
+        (Err(NoPayload::Erased), Ok(evidence)) => {
+            evidence.digest() == header.evidence && header.erased_at.is_some()
         }
         _ => false,
     };

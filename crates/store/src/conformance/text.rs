@@ -47,14 +47,29 @@ fn entry_text(f: &mut fmt::Formatter<'_>, Entry { guard, command, .. }: &Entry) 
             write!(f, "delay {}, attempts {}, kind {}", c.delay, c.max_attempts, c.kind)
         }
         Command::Claim(c) => {
-            write!(f, "claim {} by {}, term {}, limit {}", c.claim, c.holder, c.term, c.limit)
+            write!(f, "claim {} by {}, term {}, limit {}", c.claim, c.holder, c.term, c.limit)?;
+            for kind in &c.kinds {
+                write!(f, ", of kind {kind}")?;
+            }
+            c.task.as_ref().map_or(Ok(()), |task| write!(f, ", of {task}"))
         }
+        Command::CancelItem(c) => write!(f, "cancel {}", c.item),
+        Command::Requeue(c) => write!(f, "requeue {} by {}, delay {}", c.item, c.requeue, c.delay),
+        Command::PruneCheckpoints(c) => write!(f, "prune {} to {}, limit {}", c.task, c.keep, c.limit),
+        Command::EraseCheckpoint(c) => write!(f, "erase {}", c.checkpoint),
+        Command::PurgeOperations(c) => {
+            write!(f, "purge {:?} older than {:?}, limit {}", c.prefix, c.older_than, c.limit)
+        }
+        Command::InvalidateOperation(c) => write!(f, "invalidate {}", c.key),
         Command::Renew(c) => write!(f, "renew {} for {}", guard_text(&c.guard), c.term),
         Command::SettleItem(c) => write!(f, "settle {} as {:?}", guard_text(&c.guard), c.settle),
         Command::AppendCheckpoint(c) => {
             write!(f, "append {} to {}, kind {}, ", c.checkpoint, c.task, c.kind)?;
             if let Some(head) = c.expected_head {
                 write!(f, "on head {head}, ")?;
+            }
+            if let Some(origin) = c.copy_of {
+                write!(f, "copy of {origin}, ")?;
             }
             if let Some(item) = &c.work_item {
                 write!(f, "for {item}, ")?;
@@ -69,6 +84,9 @@ fn entry_text(f: &mut fmt::Formatter<'_>, Entry { guard, command, .. }: &Entry) 
             write!(f, "begin {} as {}, term {}, then {}", c.key, c.token, c.term, c.abandonment)?;
             if let Some(lease) = &c.lease {
                 write!(f, ", with lease {}", guard_text(lease))?;
+            }
+            if let Some(fresh_for) = c.fresh_for {
+                write!(f, ", fresh for {fresh_for:?}")?;
             }
             c.task.as_ref().map_or(Ok(()), |task| write!(f, ", for {task}"))
         }

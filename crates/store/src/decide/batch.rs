@@ -5,13 +5,16 @@ use crate::batch::{Batch, Entry};
 use crate::command::{Claim, Command, SweepExpired};
 use crate::decide::overlay::{Overlay, claim_order};
 use crate::decide::{
-    Decision, Rows, StoredCheckpoint, Write, decide_append, decide_begin, decide_claim, decide_create_task,
-    decide_enqueue, decide_finish_operation, decide_finish_task, decide_guard, decide_reclaim,
-    decide_record_verification, decide_renew, decide_settle, error_boundary,
+    Decision, Rows, StoredCheckpoint, Write, decide_append, decide_begin, decide_cancel_item, decide_claim,
+    decide_create_task, decide_enqueue, decide_finish_operation, decide_finish_task, decide_guard,
+    decide_invalidate, decide_prune, decide_reclaim, decide_record_verification, decide_renew,
+    decide_requeue, decide_settle, error_boundary,
 };
 use crate::id::{Label, TransitionId, WorkItemId};
-use crate::outcome::{Applied, Claimed, Committed, Outcome, Reason, Reclaimed, Rejection, Renewed, Swept};
-use crate::record::{CheckpointHeader, Fence, Operation, Status, WorkItem};
+use crate::outcome::{
+    Applied, Claimed, Committed, Erased, Outcome, Purged, Reason, Reclaimed, Rejection, Renewed, Swept,
+};
+use crate::record::{CheckpointHeader, Fence, Operation, OperationStatus, Status, WorkItem};
 use crate::time::Now;
 
 /// What becomes of a batch.
@@ -81,6 +84,7 @@ fn is_for_one_batch(command: &Command) -> bool {
             | Command::BeginOperation(_)
             | Command::Claim(_)
             | Command::SweepExpired(_)
+            | Command::Requeue(_)
     )
 }
 
@@ -208,10 +212,20 @@ fn decide_one<R: Rows>(rows: &mut Overlay<'_, R>, entry: &Entry, now: Now) -> Re
             let item = rows.item(&command.guard.item)?;
             note(rows, decide_settle(item.as_ref(), command, now), Outcome::Settled, Write::UpdateItem)
         }
+        Command::CancelItem(command) => {
+            let item = rows.item(&command.item)?;
+            note(rows, decide_cancel_item(item.as_ref(), command), Outcome::ItemCancelled, Write::UpdateItem)
+        }
+        Command::Requeue(command) => {
+            let item = rows.item(&command.item)?;
+            note(rows, decide_requeue(item.as_ref(), command, now), Outcome::Requeued, Write::UpdateItem)
+        }
         Command::AppendCheckpoint(command) => {
             let task = rows.task(&command.task)?;
             let existing = rows.checkpoint(command.checkpoint)?;
-            match decide_append(task.as_ref(), existing.as_ref(), command, entry.contents(), now) {
+            let origin = command.copy_of.map_or(Ok(None), |origin| rows.checkpoint(origin))?;
+            let (existing, origin) = (existing.as_ref(), origin.as_ref());
+            match decide_append(task.as_ref(), existing, origin, command, entry.contents(), now) {
                 Decision::Apply((task, header), appended) => {
                     rows.write_finally(Write::InsertCheckpoint(Box::new(StoredCheckpoint {
                         header,
@@ -234,18 +248,22 @@ fn decide_one<R: Rows>(rows: &mut Overlay<'_, R>, entry: &Entry, now: Now) -> Re
             })
         }
         Command::SweepExpired(command) => decide_sweep(rows, command, now)?,
+        Command::PruneCheckpoints(_)
+        | Command::EraseCheckpoint(_)
+        | Command::PurgeOperations(_)
+        | Command::InvalidateOperation(_) => decide_removal(rows, &entry.command, now)?,
         Command::BeginOperation(command) => {
             let existing = rows.operation(&command.key)?;
             let item = leased_item(rows, existing.as_ref())?;
             let task = command.task.as_ref().map_or(Ok(None), |task| rows.task(task))?;
             let decision = decide_begin(existing.as_ref(), task.as_ref(), item.as_ref(), command, now);
-            let known = existing.is_some();
-            note(rows, decision, Outcome::OperationBegun, |operation| {
-                if known {
-                    Write::UpdateOperation(operation, None)
-                } else {
-                    Write::InsertOperation(operation)
+            let known = existing.map(|operation| operation.status);
+            note(rows, decision, Outcome::OperationBegun, |operation| match known {
+                None => Write::InsertOperation(operation),
+                Some(OperationStatus::Succeeded | OperationStatus::Failed) => {
+                    Write::RenewOperation(operation)
                 }
+                Some(_) => Write::UpdateOperation(operation, None),
             })
         }
         Command::FinishOperation(command) => {
@@ -256,6 +274,44 @@ fn decide_one<R: Rows>(rows: &mut Overlay<'_, R>, entry: &Entry, now: Now) -> Re
                 Write::UpdateOperation(operation, command.end.output().cloned())
             })
         }
+    })
+}
+
+/// Decides the commands that remove; they stand alone in their batches.
+fn decide_removal<R: Rows>(rows: &mut Overlay<'_, R>, command: &Command, now: Now) -> Result<Step, R::Error> {
+    Ok(match command {
+        Command::PruneCheckpoints(command) => {
+            let task = rows.task(&command.task)?;
+            let verified = rows.newest_verified(&command.task)?;
+            note(rows, decide_prune(task.as_ref(), verified, command), Outcome::Pruned, Write::Prune)
+        }
+        Command::EraseCheckpoint(command) => {
+            let found = rows.with_copies(command.checkpoint)?;
+            let erased = Erased { erased: u32::try_from(found.len()).unwrap_or(u32::MAX) };
+            if found.is_empty() {
+                match rows.checkpoint(command.checkpoint)? {
+                    Some(_) => Step::Replayed(Outcome::Erased(erased)),
+                    None => Step::Rejected(Reason::NoSuchCheckpoint { checkpoint: command.checkpoint }),
+                }
+            } else {
+                rows.write_finally(Write::Erase(found, now.wall));
+                Step::Applied(Outcome::Erased(erased))
+            }
+        }
+        Command::PurgeOperations(command) => {
+            let stale = rows.stale(command, now.wall)?;
+            let removed = u32::try_from(stale.len()).unwrap_or(u32::MAX);
+            for key in stale {
+                rows.write_finally(Write::DeleteOperation(key));
+            }
+            Step::Applied(Outcome::Purged(Purged { removed }))
+        }
+        Command::InvalidateOperation(command) => {
+            let existing = rows.operation(&command.key)?;
+            let decision = decide_invalidate(existing.as_ref(), command);
+            note(rows, decision, Outcome::Invalidated, |()| Write::DeleteOperation(command.key.clone()))
+        }
+        _ => unreachable!("{command:?} removes nothing"),
     })
 }
 
@@ -291,7 +347,7 @@ fn decide_claims<R: Rows>(rows: &mut Overlay<'_, R>, command: &Claim, now: Now) 
         return Ok(Step::Superseded);
     }
     let mut claimed = Claimed::default();
-    for item in rows.claimable(now.store, command.limit as usize)? {
+    for item in rows.claimable(command, now.store, command.limit as usize)? {
         if let Some(item) = decide_claim(&item, command, now) {
             rows.write(Write::UpdateItem(item.clone()));
             claimed.items.push(item);
@@ -321,11 +377,12 @@ fn decide_sweep<R: Rows>(
                 kind: boundary_label(),
                 work_item: Some(item.id.clone()),
                 expected_head: None,
+                copy_of: None,
                 payload: boundary.payload,
                 evidence: boundary.evidence,
             };
             let decision: Decision<(_, CheckpointHeader), _> =
-                decide_append(Some(&task), None, &append, None, now);
+                decide_append(Some(&task), None, None, &append, None, now);
             if let Decision::Apply((task, header), _) = decision {
                 let (payload, evidence) = (append.payload, append.evidence);
                 rows.write(Write::InsertCheckpoint(Box::new(StoredCheckpoint { header, payload, evidence })));

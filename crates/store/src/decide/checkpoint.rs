@@ -2,19 +2,19 @@
 
 use crate::command::{AppendCheckpoint, RecordVerification};
 use crate::decide::Decision;
+use crate::decide::lease::kept_detail;
 use crate::digest::{Digest, link};
 use crate::outcome::{Appended, Reason, VerificationRecorded};
 use crate::record::{CheckpointHeader, Task, Verification};
 use crate::time::Now;
 
-/// Bytes of a verification's detail that are kept; the rest is cut at a character's boundary.
-pub(crate) const DETAIL_BYTES_MAX: usize = 4_096;
-
 /// The next sequence number and the link over the task's head; the task's new head beside it. `contents` is the digest
-/// of what the link covers whatever its place, if somebody made it already.
+/// of what the link covers whatever its place, if somebody made it already; `origin` the checkpoint that the command
+/// names as the origin of its payload.
 pub fn decide_append(
     task: Option<&Task>,
     existing: Option<&CheckpointHeader>,
+    origin: Option<&CheckpointHeader>,
     command: &AppendCheckpoint,
     contents: Option<Digest>,
     now: Now,
@@ -40,6 +40,15 @@ pub fn decide_append(
     if let Some(expected) = command.expected_head.filter(|expected| *expected != task.head) {
         return Decision::Rejected(Reason::WrongParent { task: task.id.clone(), expected, head: task.head });
     }
+    let copy_of = match (command.copy_of, origin) {
+        (None, _) => None,
+        (Some(_), Some(origin))
+            if origin.payload == command.payload.digest() && origin.erased_at.is_none() =>
+        {
+            Some(origin.copy_of.unwrap_or(origin.id))
+        }
+        (Some(origin), _) => return Decision::Rejected(Reason::NoCopy { origin }),
+    };
     let sequence = task.head.next();
     let contents = contents.unwrap_or_else(|| command.link_contents().digest());
     let link = link(task.head_link, sequence.0, contents);
@@ -53,6 +62,8 @@ pub fn decide_append(
         link,
         payload: command.payload.digest(),
         evidence: command.evidence.digest(),
+        copy_of,
+        erased_at: None,
         created_at: now.wall,
     };
     let task = Task { head: sequence, head_link: link, ..task.clone() };
@@ -68,7 +79,7 @@ pub fn decide_record_verification(
     if existing.is_none() {
         return Decision::Rejected(Reason::NoSuchCheckpoint { checkpoint: command.checkpoint });
     }
-    let detail = command.detail[..command.detail.floor_char_boundary(DETAIL_BYTES_MAX)].to_owned();
+    let detail = kept_detail(&command.detail);
     let verification = Verification { verdict: command.verdict, detail, at: now.wall };
     Decision::Apply(verification, VerificationRecorded)
 }

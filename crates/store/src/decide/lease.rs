@@ -1,9 +1,10 @@
-//! Enqueue, claim, renew, settle, and the guard. The fence of an item grows with every claim and every reclaim, so a
+//! Enqueue, claim, renew, settle, call off, requeue, and the guard. The fence of an item grows with every claim and every reclaim, so a
 //! current fence on an item in progress *is* the lease.
 
-use crate::command::{Claim, Enqueue, Renew, Settle, SettleItem};
+use crate::command::{CancelItem, Claim, Enqueue, Renew, Requeue, Settle, SettleItem};
 use crate::decide::Decision;
-use crate::outcome::{Enqueued, Reason, Renewed, Settled};
+use crate::limits::DETAIL_BYTES_MAX;
+use crate::outcome::{Enqueued, ItemCancelled, Reason, Renewed, Requeued, Settled};
 use crate::record::{Fence, Guard, LeaseRecord, Settlement, Status, Task, WorkItem};
 use crate::time::Now;
 
@@ -45,14 +46,21 @@ pub fn decide_enqueue(
         lease: None,
         transition: None,
         settled: None,
+        detail: String::new(),
         created_at: now.wall,
     };
     Decision::Apply(item, Enqueued)
 }
 
+/// Whether a claim asks for such an item, whenever it is available.
+pub fn is_asked_for(item: &WorkItem, command: &Claim) -> bool {
+    (command.kinds.is_empty() || command.kinds.contains(&item.kind))
+        && command.task.as_ref().is_none_or(|task| *task == item.task)
+}
+
 /// The item under its new lease, or `None` when it may not be claimed now.
 pub fn decide_claim(item: &WorkItem, command: &Claim, now: Now) -> Option<WorkItem> {
-    if item.status != Status::Pending || item.available_at > now.store {
+    if item.status != Status::Pending || item.available_at > now.store || !is_asked_for(item, command) {
         return None;
     }
     Some(WorkItem {
@@ -123,7 +131,12 @@ pub fn decide_settle(item: Option<&WorkItem>, command: &SettleItem, now: Now) ->
     let Some(item) = item else {
         return Decision::Rejected(Reason::NoSuchWorkItem { item: command.guard.item.clone() });
     };
-    let mut settled = WorkItem { lease: None, settled: Some((item.fence, settlement)), ..item.clone() };
+    let mut settled = WorkItem {
+        lease: None,
+        settled: Some((item.fence, settlement)),
+        detail: kept_detail(&command.detail),
+        ..item.clone()
+    };
     match command.settle {
         Settle::Succeeded => settled.status = Status::Succeeded,
         Settle::Failed => settled.status = Status::Failed,
@@ -140,4 +153,55 @@ pub fn decide_settle(item: Option<&WorkItem>, command: &SettleItem, now: Now) ->
     }
     let answer = Settled { status: settled.status, available_at: settled.available_at };
     Decision::Apply(settled, answer)
+}
+
+/// The item called off; whoever holds it is fenced off.
+pub fn decide_cancel_item(
+    item: Option<&WorkItem>,
+    command: &CancelItem,
+) -> Decision<WorkItem, ItemCancelled> {
+    match item {
+        None => Decision::Rejected(Reason::NoSuchWorkItem { item: command.item.clone() }),
+        Some(item) if item.status == Status::Cancelled => Decision::Replayed(ItemCancelled),
+        Some(item) if item.status.is_terminal() => {
+            Decision::Rejected(Reason::WorkItemEnded { item: item.id.clone(), status: item.status })
+        }
+        Some(item) => {
+            let cancelled = WorkItem {
+                status: Status::Cancelled,
+                fence: Fence(item.fence.0 + 1),
+                lease: None,
+                ..item.clone()
+            };
+            Decision::Apply(cancelled, ItemCancelled)
+        }
+    }
+}
+
+/// The item available again, with all its attempts.
+pub fn decide_requeue(item: Option<&WorkItem>, command: &Requeue, now: Now) -> Decision<WorkItem, Requeued> {
+    let Some(item) = item else {
+        return Decision::Rejected(Reason::NoSuchWorkItem { item: command.item.clone() });
+    };
+    if item.transition == Some(command.requeue) {
+        return Decision::Replayed(Requeued { available_at: item.available_at });
+    }
+    if !matches!(item.status, Status::Failed | Status::NeedsAttention | Status::Cancelled) {
+        return Decision::Rejected(Reason::NotRequeuable { item: item.id.clone(), status: item.status });
+    }
+    let available_at = now.store.plus(command.delay.get());
+    let requeued = WorkItem {
+        status: Status::Pending,
+        available_at,
+        fence: Fence(item.fence.0 + 1),
+        attempt: 0,
+        transition: Some(command.requeue),
+        ..item.clone()
+    };
+    Decision::Apply(requeued, Requeued { available_at })
+}
+
+/// As much of a detail as is kept.
+pub(crate) fn kept_detail(detail: &str) -> String {
+    detail[..detail.floor_char_boundary(DETAIL_BYTES_MAX)].to_owned()
 }

@@ -4,6 +4,7 @@
 mod batch;
 mod checkpoint;
 mod lease;
+mod maintenance;
 mod operation;
 mod overlay;
 mod rows;
@@ -11,12 +12,18 @@ mod sweep;
 mod task;
 
 pub use checkpoint::{decide_append, decide_record_verification};
-pub use lease::{decide_claim, decide_enqueue, decide_guard, decide_renew, decide_settle};
+pub use lease::{
+    decide_cancel_item, decide_claim, decide_enqueue, decide_guard, decide_renew, decide_requeue,
+    decide_settle, is_asked_for,
+};
+pub use maintenance::{decide_invalidate, decide_prune};
 pub use operation::{decide_begin, decide_finish_operation, is_owned};
 pub use sweep::{Boundary, decide_reclaim, error_boundary};
 pub use task::{decide_create_task, decide_finish_task};
 
 pub(crate) use batch::decide_batch;
+#[cfg(feature = "sqlite")]
+pub(crate) use overlay::claim_order;
 pub(crate) use rows::{Rows, StoredCheckpoint, Write};
 
 use crate::outcome::Reason;

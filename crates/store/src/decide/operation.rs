@@ -45,6 +45,10 @@ pub fn decide_begin(
         };
         return Decision::Apply(operation, OperationBegun { expires_at, attempt: 1 });
     };
+    let is_stale = |operation: &Operation| {
+        let finished_at = operation.finished_at.zip(command.fresh_for);
+        finished_at.is_some_and(|(finished_at, fresh_for)| finished_at.plus(fresh_for) <= now.wall)
+    };
     if operation.fingerprint != command.fingerprint {
         return Decision::Rejected(Reason::FingerprintConflict { stored: operation.fingerprint });
     }
@@ -57,6 +61,20 @@ pub fn decide_begin(
         };
     }
     match operation.status {
+        OperationStatus::Succeeded | OperationStatus::Failed if is_stale(operation) => {
+            let attempt = operation.attempt + 1;
+            let renewed = Operation {
+                status: OperationStatus::Pending,
+                abandonment: command.abandonment,
+                owner,
+                output: None,
+                attempt,
+                created_at: now.wall,
+                finished_at: None,
+                ..operation.clone()
+            };
+            Decision::Apply(renewed, OperationBegun { expires_at, attempt })
+        }
         OperationStatus::Succeeded | OperationStatus::Failed => {
             Decision::Rejected(Reason::OperationEnded { status: operation.status })
         }

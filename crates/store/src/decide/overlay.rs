@@ -4,10 +4,11 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use crate::decide::{Rows, Write};
+use crate::command::{Claim, PurgeOperations};
+use crate::decide::{Rows, Write, is_asked_for};
 use crate::id::{CheckpointId, OperationKey, TaskId, TransitionId, WorkItemId};
-use crate::record::{CheckpointHeader, Operation, Status, Task, WorkItem};
-use crate::time::StoreTime;
+use crate::record::{CheckpointHeader, Operation, SequenceNumber, Status, Task, WorkItem};
+use crate::time::{StoreTime, WallTime};
 
 /// See the module.
 pub(super) struct Overlay<'a, R: Rows> {
@@ -52,7 +53,10 @@ impl<'a, R: Rows> Overlay<'a, R> {
     /// Records a change and what it makes of the rows.
     pub(super) fn write(&mut self, write: Write) {
         match &write {
-            Write::InsertTask(task, _) | Write::MoveHead(task) | Write::FinishTask(task, _) => {
+            Write::InsertTask(task, _)
+            | Write::MoveHead(task)
+            | Write::FinishTask(task, _)
+            | Write::Prune(task) => {
                 self.tasks.insert(task.id.clone(), task.clone());
             }
             Write::InsertItem(item) | Write::UpdateItem(item) => {
@@ -61,10 +65,13 @@ impl<'a, R: Rows> Overlay<'a, R> {
             Write::InsertCheckpoint(stored) => {
                 self.checkpoints.insert(stored.header.id, stored.header.clone());
             }
-            Write::InsertOperation(operation) | Write::UpdateOperation(operation, _) => {
+            Write::InsertOperation(operation)
+            | Write::UpdateOperation(operation, _)
+            | Write::RenewOperation(operation) => {
                 self.operations.insert(operation.key.clone(), operation.clone());
             }
-            Write::RecordVerification(..) => {}
+            // Whoever removes stands alone in the batch: nobody looks again.
+            Write::RecordVerification(..) | Write::DeleteOperation(_) | Write::Erase(..) => {}
         }
         self.writes.push(write);
     }
@@ -110,10 +117,11 @@ impl<R: Rows> Rows for Overlay<'_, R> {
         }
     }
 
-    fn claimable(&mut self, now: StoreTime, limit: usize) -> Result<Vec<WorkItem>, R::Error> {
-        let found = self.rows.claimable(now, limit + self.items.len())?;
-        let mut merged =
-            self.merged(found, |item| item.status == Status::Pending && item.available_at <= now);
+    fn claimable(&mut self, claim: &Claim, now: StoreTime, limit: usize) -> Result<Vec<WorkItem>, R::Error> {
+        let found = self.rows.claimable(claim, now, limit + self.items.len())?;
+        let mut merged = self.merged(found, |item| {
+            item.status == Status::Pending && item.available_at <= now && is_asked_for(item, claim)
+        });
         merged.sort_by_key(claim_order);
         merged.truncate(limit);
         Ok(merged)
@@ -138,6 +146,18 @@ impl<R: Rows> Rows for Overlay<'_, R> {
             Some(header) => Ok(Some(header.clone())),
             None => self.rows.checkpoint(id),
         }
+    }
+
+    fn newest_verified(&mut self, task: &TaskId) -> Result<Option<SequenceNumber>, R::Error> {
+        self.rows.newest_verified(task)
+    }
+
+    fn with_copies(&mut self, id: CheckpointId) -> Result<Vec<CheckpointId>, R::Error> {
+        self.rows.with_copies(id)
+    }
+
+    fn stale(&mut self, purge: &PurgeOperations, now: WallTime) -> Result<Vec<OperationKey>, R::Error> {
+        self.rows.stale(purge, now)
     }
 
     fn operation(&mut self, key: &OperationKey) -> Result<Option<Operation>, R::Error> {

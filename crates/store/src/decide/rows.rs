@@ -1,9 +1,10 @@
 //! What a backend must be able to read and write so that whole batches can be decided over it.
 
+use crate::command::{Claim, PurgeOperations};
 use crate::id::{CheckpointId, OperationKey, TaskId, TransitionId, WorkItemId};
 use crate::payload::{Payload, SealedPayload};
-use crate::record::{CheckpointHeader, Operation, Task, Verification, WorkItem};
-use crate::time::StoreTime;
+use crate::record::{CheckpointHeader, Operation, SequenceNumber, Task, Verification, WorkItem};
+use crate::time::{StoreTime, WallTime};
 
 /// Reads inside one transaction. Rows come as they stand after all earlier batches of the transaction.
 pub(crate) trait Rows {
@@ -13,14 +14,26 @@ pub(crate) trait Rows {
     fn task(&mut self, id: &TaskId) -> Result<Option<Task>, Self::Error>;
     /// An item.
     fn item(&mut self, id: &WorkItemId) -> Result<Option<WorkItem>, Self::Error>;
-    /// Pending items whose time has come, in claim order: priority descending, available-at, id.
-    fn claimable(&mut self, now: StoreTime, limit: usize) -> Result<Vec<WorkItem>, Self::Error>;
+    /// Pending items that `claim` asks for and whose time has come, in claim order: priority descending,
+    /// available-at, id. At most `limit`, whatever the claim's own.
+    fn claimable(
+        &mut self,
+        claim: &Claim,
+        now: StoreTime,
+        limit: usize,
+    ) -> Result<Vec<WorkItem>, Self::Error>;
     /// Items in progress past their term, by deadline, then id.
     fn expired(&mut self, now: StoreTime, limit: usize) -> Result<Vec<WorkItem>, Self::Error>;
     /// Items last moved by this claim or sweep, in any order.
     fn moved_by(&mut self, transition: TransitionId) -> Result<Vec<WorkItem>, Self::Error>;
     /// A checkpoint.
     fn checkpoint(&mut self, id: CheckpointId) -> Result<Option<CheckpointHeader>, Self::Error>;
+    /// The place of the newest checkpoint of a task whose last recorded verdict is that it was verified.
+    fn newest_verified(&mut self, task: &TaskId) -> Result<Option<SequenceNumber>, Self::Error>;
+    /// A checkpoint that is not erased, and all such copies of it.
+    fn with_copies(&mut self, id: CheckpointId) -> Result<Vec<CheckpointId>, Self::Error>;
+    /// Finished operations that the command would remove, the oldest first, by key where they finished at once.
+    fn stale(&mut self, purge: &PurgeOperations, now: WallTime) -> Result<Vec<OperationKey>, Self::Error>;
     /// An operation.
     fn operation(&mut self, key: &OperationKey) -> Result<Option<Operation>, Self::Error>;
 }
@@ -47,4 +60,11 @@ pub(crate) enum Write {
     RecordVerification(CheckpointId, Verification),
     InsertOperation(Operation),
     UpdateOperation(Operation, Option<Payload>),
+    /// A finished operation is begun anew in its place.
+    RenewOperation(Operation),
+    DeleteOperation(OperationKey),
+    /// The task with its new beginning: what lies before goes.
+    Prune(Task),
+    /// The payload of each goes.
+    Erase(Vec<CheckpointId>, WallTime),
 }

@@ -27,6 +27,7 @@ pub fn decide_reclaim(
     };
     Some(WorkItem {
         status,
+        detail: format!("the lease of {} ended without a word from its holder", lease.holder),
         fence: Fence(item.fence.0 + 1),
         available_at: now.store,
         lease: None,

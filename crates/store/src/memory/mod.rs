@@ -1,6 +1,7 @@
 //! The in-memory store: the decisions behind a lock. It keeps nothing beyond its process, and is the reference that
 //! other backends are held against.
 
+mod monitoring;
 mod rows;
 
 use std::sync::Arc;
@@ -15,9 +16,11 @@ use crate::env::Env;
 use crate::error::StoreError;
 use crate::id::{CheckpointId, OperationKey, TaskId, WorkItemId};
 use crate::memory::rows::Tables;
+use crate::monitoring::Monitoring;
 use crate::outcome::Committed;
 use crate::record::{
-    Checkpoint, CheckpointPage, Health, Operation, OperationPage, OperationRecord, Task, TaskRecord, WorkItem,
+    Checkpoint, CheckpointPage, Health, Operation, OperationPage, OperationRecord, Task, TaskPage,
+    TaskRecord, WorkItem, WorkItemPage,
 };
 use crate::store::{ChangeStamp, Store};
 use crate::store_clock::StoreClock;
@@ -133,6 +136,16 @@ impl Store for MemoryStore {
         Ok(self.read(|tables| tables.item(id)))
     }
 
+    async fn work_items(&self, page: WorkItemPage) -> Result<Vec<WorkItem>, StoreError> {
+        check_page("work item page, in rows", page.limit)?;
+        Ok(self.read(|tables| tables.work_items(&page)))
+    }
+
+    async fn tasks(&self, page: TaskPage) -> Result<Vec<Task>, StoreError> {
+        check_page("task page, in rows", page.limit)?;
+        Ok(self.read(|tables| tables.tasks(&page)))
+    }
+
     async fn checkpoint(&self, id: CheckpointId) -> Result<Option<Checkpoint>, StoreError> {
         Ok(self.read(|tables| tables.checkpoint(id)))
     }
@@ -155,6 +168,11 @@ impl Store for MemoryStore {
     async fn health(&self) -> Result<Health, StoreError> {
         let state = self.shared.state.lock();
         Ok(state.tables.health(state.clock.now(self.env.clock())))
+    }
+
+    async fn monitoring(&self) -> Result<Monitoring, StoreError> {
+        let state = self.shared.state.lock();
+        Ok(state.tables.monitoring(state.clock.now(self.env.clock())))
     }
 
     fn change_stamp(&self) -> ChangeStamp {

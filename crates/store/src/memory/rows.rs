@@ -5,28 +5,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::ops::Bound;
 
-use crate::decide::{Rows, StoredCheckpoint, Write};
+use crate::command::{Claim, PurgeOperations};
+use crate::decide::{Rows, StoredCheckpoint, Write, is_asked_for};
 use crate::id::{CheckpointId, OperationKey, TaskId, TransitionId, WorkItemId};
 use crate::limits::PAGE_BYTES_MAX;
-use crate::payload::{Payload, SealedPayload};
+use crate::payload::{NoPayload, Payload, SealedPayload};
 use crate::record::{
     Checkpoint, CheckpointHeader, CheckpointPage, Health, Operation, OperationPage, OperationRecord,
-    SequenceNumber, Status, Task, TaskRecord, Verification, WorkItem,
+    SequenceNumber, Status, Task, TaskPage, TaskRecord, Verdict, Verification, WorkItem, WorkItemPage,
 };
-use crate::time::{Now, StoreTime};
+use crate::time::{Now, StoreTime, WallTime};
 
 /// Everything the store holds.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
     tasks: BTreeMap<TaskId, TaskRecord>,
-    items: BTreeMap<WorkItemId, WorkItem>,
+    pub(super) items: BTreeMap<WorkItemId, WorkItem>,
     pending: BTreeSet<(Reverse<i32>, StoreTime, WorkItemId)>,
     leased: BTreeSet<(StoreTime, WorkItemId)>,
     moved: BTreeMap<TransitionId, BTreeSet<WorkItemId>>,
-    checkpoints: BTreeMap<CheckpointId, StoredCheckpoint>,
-    sequence: BTreeMap<(TaskId, SequenceNumber), CheckpointId>,
+    pub(super) checkpoints: BTreeMap<CheckpointId, StoredCheckpoint>,
+    pub(super) sequence: BTreeMap<(TaskId, SequenceNumber), CheckpointId>,
     verifications: BTreeMap<CheckpointId, Verification>,
-    operations: BTreeMap<OperationKey, OperationRecord>,
+    pub(super) operations: BTreeMap<OperationKey, OperationRecord>,
 }
 
 impl Tables {
@@ -57,8 +58,20 @@ impl Tables {
             Write::RecordVerification(id, verification) => {
                 self.verifications.insert(id, verification);
             }
-            Write::InsertOperation(operation) => {
+            Write::InsertOperation(operation) | Write::RenewOperation(operation) => {
                 self.operations.insert(operation.key.clone(), OperationRecord { operation, output: None });
+            }
+            Write::DeleteOperation(key) => {
+                self.operations.remove(&key);
+            }
+            Write::Prune(task) => self.prune(task),
+            Write::Erase(ids, at) => {
+                for id in ids {
+                    if let Some(stored) = self.checkpoints.get_mut(&id) {
+                        stored.header.erased_at = Some(at);
+                        stored.payload = SealedPayload::erased();
+                    }
+                }
             }
             Write::UpdateOperation(operation, output) => {
                 self.operations.insert(operation.key.clone(), OperationRecord { operation, output });
@@ -94,6 +107,46 @@ impl Tables {
         self.items.insert(item.id.clone(), item);
     }
 
+    fn prune(&mut self, task: Task) {
+        let place = |sequence| (task.id.clone(), SequenceNumber(sequence));
+        let gone: Vec<_> = self
+            .sequence
+            .range(place(0)..=place(task.pruned_through.0))
+            .map(|(place, id)| (place.clone(), *id))
+            .collect();
+        for (place, id) in gone {
+            self.sequence.remove(&place);
+            self.checkpoints.remove(&id);
+            self.verifications.remove(&id);
+        }
+        if let Some(record) = self.tasks.get_mut(&task.id) {
+            record.task = task;
+        }
+    }
+
+    pub(super) fn work_items(&self, page: &WorkItemPage) -> Vec<WorkItem> {
+        let start = page.after.clone().map_or(Bound::Unbounded, Bound::Excluded);
+        self.items
+            .range((start, Bound::Unbounded))
+            .map(|(_, item)| item)
+            .filter(|item| page.task.as_ref().is_none_or(|task| item.task == *task))
+            .filter(|item| page.status.is_none_or(|status| item.status == status))
+            .take(page.limit as usize)
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn tasks(&self, page: &TaskPage) -> Vec<Task> {
+        let start = page.after.clone().map_or(Bound::Unbounded, Bound::Excluded);
+        self.tasks
+            .range((start, Bound::Unbounded))
+            .map(|(_, record)| &record.task)
+            .filter(|task| page.status.is_none_or(|status| task.status == status))
+            .take(page.limit as usize)
+            .cloned()
+            .collect()
+    }
+
     pub(super) fn task(&self, id: &TaskId) -> Option<Task> {
         self.tasks.get(id).map(|record| record.task.clone())
     }
@@ -109,7 +162,10 @@ impl Tables {
     pub(super) fn checkpoint(&self, id: CheckpointId) -> Option<Checkpoint> {
         self.checkpoints.get(&id).map(|stored| Checkpoint {
             header: stored.header.clone(),
-            payload: Ok(stored.payload.clone()),
+            payload: match stored.header.erased_at {
+                Some(_) => Err(NoPayload::Erased),
+                None => Ok(stored.payload.clone()),
+            },
             evidence: Ok(stored.evidence.clone()),
             verification: self.verifications.get(&id).cloned(),
         })
@@ -200,9 +256,15 @@ impl Rows for Tables {
         Ok(Self::item(self, id))
     }
 
-    fn claimable(&mut self, now: StoreTime, limit: usize) -> Result<Vec<WorkItem>, Infallible> {
+    fn claimable(
+        &mut self,
+        claim: &Claim,
+        now: StoreTime,
+        limit: usize,
+    ) -> Result<Vec<WorkItem>, Infallible> {
         let available = self.pending.iter().filter(|(_, at, _)| *at <= now);
-        Ok(available.take(limit).filter_map(|(_, _, id)| self.items.get(id)).cloned().collect())
+        let items = available.filter_map(|(_, _, id)| self.items.get(id));
+        Ok(items.filter(|item| is_asked_for(item, claim)).take(limit).cloned().collect())
     }
 
     fn expired(&mut self, now: StoreTime, limit: usize) -> Result<Vec<WorkItem>, Infallible> {
@@ -217,6 +279,38 @@ impl Rows for Tables {
 
     fn checkpoint(&mut self, id: CheckpointId) -> Result<Option<CheckpointHeader>, Infallible> {
         Ok(self.checkpoints.get(&id).map(|stored| stored.header.clone()))
+    }
+
+    fn newest_verified(&mut self, task: &TaskId) -> Result<Option<SequenceNumber>, Infallible> {
+        let place = |sequence| (task.clone(), SequenceNumber(sequence));
+        let verified = |id: &CheckpointId| {
+            self.verifications.get(id).is_some_and(|verification| verification.verdict == Verdict::Verified)
+        };
+        let mut newest_first = self.sequence.range(place(0)..=place(u64::MAX)).rev();
+        Ok(newest_first.find(|(_, id)| verified(id)).map(|((_, sequence), _)| *sequence))
+    }
+
+    fn with_copies(&mut self, id: CheckpointId) -> Result<Vec<CheckpointId>, Infallible> {
+        let origin = self.checkpoints.get(&id).and_then(|stored| stored.header.copy_of).unwrap_or(id);
+        let headers = self.checkpoints.values().map(|stored| &stored.header);
+        Ok(headers
+            .filter(|header| header.id == origin || header.copy_of == Some(origin))
+            .filter(|header| header.erased_at.is_none())
+            .map(|header| header.id)
+            .collect())
+    }
+
+    fn stale(&mut self, purge: &PurgeOperations, now: WallTime) -> Result<Vec<OperationKey>, Infallible> {
+        let mut stale: Vec<_> = self
+            .operations
+            .iter()
+            .filter(|(key, _)| key.as_str().starts_with(&purge.prefix))
+            .filter_map(|(key, record)| Some((record.operation.finished_at?, key.clone())))
+            .filter(|(finished_at, _)| *finished_at <= now.minus(purge.older_than))
+            .collect();
+        stale.sort();
+        stale.truncate(purge.limit as usize);
+        Ok(stale.into_iter().map(|(_, key)| key).collect())
     }
 
     fn operation(&mut self, key: &OperationKey) -> Result<Option<Operation>, Infallible> {

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use crate::batch::{Batch, Durability};
+use crate::command::Command;
 use crate::decide::{Write, decide_batch};
 use crate::env::{Env, Failpoint};
 use crate::error::{OpenError, StoreError};
@@ -64,6 +65,7 @@ pub struct SqliteCore {
     synchronous: Durability,
     state: State,
     powersafe_overwrite: bool,
+    overwrites: bool,
     /// Whether any batch asked for a change since this was last looked at.
     changed: bool,
     files: (PathBuf, PathBuf),
@@ -88,6 +90,8 @@ struct Log {
     pages: u32,
     folded_at: u32,
     fold_every: u32,
+    /// Erased bytes stand in it.
+    holds_erased: bool,
 }
 
 /// A group that was not committed.
@@ -132,11 +136,12 @@ impl SqliteCore {
             data_version: 0,
             synchronous: Durability::Durable,
             powersafe_overwrite: options.powersafe_overwrite,
+            overwrites: false,
             changed: false,
             state: if inherited { State::Unsynced } else { State::Sound },
             identity: FileIdentity::look(&files.0, &files.1),
             files,
-            log: Log { pages: 0, folded_at: 0, fold_every: options.wal_pages },
+            log: Log { pages: 0, folded_at: 0, fold_every: options.wal_pages, holds_erased: false },
             _own: own,
         })
     }
@@ -376,6 +381,16 @@ impl SqliteCore {
         Ok(())
     }
 
+    /// Whether SQLite overwrites what is deleted with zeros: only while something is erased, since it costs.
+    fn overwrite_deleted(&mut self, wanted: bool) -> Result<(), Trouble> {
+        if wanted != self.overwrites {
+            let sql = if wanted { sql::transaction::SECURE_DELETE } else { sql::transaction::PLAIN_DELETE };
+            self.connection.query_row(sql, [], |_| Ok(()))?;
+            self.overwrites = wanted;
+        }
+        Ok(())
+    }
+
     fn jittered(&self, pause: Duration) -> Duration {
         let mut byte = [0];
         self.env.rng().fill(&mut byte);
@@ -385,6 +400,8 @@ impl SqliteCore {
     fn group(&mut self, batches: &[&Batch], wait: Duration) -> Result<Vec<Committed>, Lost> {
         let durable = batches.iter().any(|batch| batch.durability() == Durability::Durable);
         let durability = if durable { Durability::Durable } else { Durability::Relaxed };
+        let erases = batches.iter().any(|batch| erases(batch));
+        self.overwrite_deleted(erases).map_err(|trouble| Lost::NotBegun(trouble.not_applied()))?;
         self.env.reach(Failpoint::BEGIN_BEFORE);
         self.begin(durability, wait).map_err(Lost::NotBegun)?;
         self.env.reach(Failpoint::BEGIN_AFTER);
@@ -406,6 +423,7 @@ impl SqliteCore {
         }
         self.clock.ceiling = ceiling;
         self.log.pages = LOG_PAGES.get();
+        self.log.holds_erased |= erases;
         self.heads.trim();
         self.recent.trim();
         Ok(answers)
@@ -459,15 +477,25 @@ impl SqliteCore {
         if self.log.pages < self.log.folded_at {
             self.log.folded_at = 0;
         }
-        if self.log.pages - self.log.folded_at < self.log.fold_every {
+        if !self.log.holds_erased && self.log.pages - self.log.folded_at < self.log.fold_every {
             return;
         }
         self.env.reach(Failpoint::WAL_CHECKPOINT_BEFORE);
         // A failure leaves the log as it is, to be folded another time; its pages are read from there till then. But
         // its sync may have been what failed.
-        let folded = self.connection.query_row(sql::transaction::WAL_CHECKPOINT, [], |_| Ok(()));
-        if folded.is_err_and(|error| is_io(&error.into())) {
-            self.state = State::Unsynced;
+        let how = if self.log.holds_erased {
+            sql::transaction::WAL_TRUNCATE
+        } else {
+            sql::transaction::WAL_CHECKPOINT
+        };
+        match self.connection.query_row(how, [], |row| row.get::<_, bool>(0)) {
+            // A reader in the way: the log is cut short another time.
+            Ok(is_busy) => self.log.holds_erased &= is_busy,
+            Err(error) => {
+                if is_io(&error.into()) {
+                    self.state = State::Unsynced;
+                }
+            }
         }
         self.log.folded_at = self.log.pages;
         self.env.reach(Failpoint::WAL_CHECKPOINT_AFTER);
@@ -489,6 +517,10 @@ impl Drop for SqliteCore {
             drop(self.connection.set_db_config(setting, true));
         }
     }
+}
+
+fn erases(batch: &Batch) -> bool {
+    batch.entries().iter().any(|entry| matches!(entry.command, Command::EraseCheckpoint(_)))
 }
 
 fn is_io(trouble: &Trouble) -> bool {

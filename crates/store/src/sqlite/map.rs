@@ -5,8 +5,10 @@ use rusqlite::Row;
 use rusqlite::types::FromSql;
 
 use crate::digest::Digest;
-use crate::id::{CheckpointId, InvalidId, OperationToken, TransitionId};
-use crate::payload::{Payload, SealedPayload};
+use crate::id::{
+    CheckpointId, HolderId, InvalidId, Label, OperationKey, OperationToken, TaskId, TransitionId,
+};
+use crate::payload::{NoPayload, Payload, SealedPayload};
 use crate::record::{
     Abandonment, Checkpoint, CheckpointHeader, Fence, Guard, LeaseRecord, Operation, OperationRecord,
     OperationStatus, Ownership, SequenceNumber, Settlement, Status, Task, TaskRecord, Verdict, Verification,
@@ -17,7 +19,7 @@ use crate::sqlite::text_time;
 use crate::time::{StoreTime, WallTime};
 
 /// The column of a checkpoint's payload and evidence bytes.
-pub(super) const CHECKPOINT_BYTES: usize = 11;
+pub(super) const CHECKPOINT_BYTES: usize = 13;
 
 type Mapped<T> = Result<T, Trouble>;
 
@@ -162,12 +164,49 @@ pub(super) fn item(row: &Row<'_>) -> Mapped<WorkItem> {
         transition: optional(row, 12, |row, column| bytes(row, column).map(TransitionId::from_bytes))?,
         settled,
         created_at: wall(row, 15)?,
+        detail: get(row, 16)?,
     })
 }
 
 /// The largest checkpoint id, of a table that may be empty.
 pub(super) fn largest_id(row: &Row<'_>) -> Mapped<Option<CheckpointId>> {
     optional(row, 0, |row, column| bytes(row, column).map(CheckpointId::from_bytes))
+}
+
+/// The id of a checkpoint.
+pub(super) fn checkpoint_id(row: &Row<'_>) -> Mapped<CheckpointId> {
+    bytes(row, 0).map(CheckpointId::from_bytes)
+}
+
+/// The key of an operation.
+pub(super) fn operation_key(row: &Row<'_>) -> Mapped<OperationKey> {
+    text(row, 0)
+}
+
+/// A label.
+pub(super) fn label(row: &Row<'_>, column: usize) -> Mapped<Label> {
+    text(row, column)
+}
+
+/// A number of something.
+pub(super) fn number(row: &Row<'_>, column: usize) -> Mapped<u64> {
+    get(row, column)
+}
+
+/// The name of a holder.
+pub(super) fn holder(row: &Row<'_>, column: usize) -> Mapped<HolderId> {
+    text(row, column)
+}
+
+/// The caller's name of a task.
+pub(super) fn task_id(row: &Row<'_>, column: usize) -> Mapped<TaskId> {
+    text(row, column)
+}
+
+/// A day, as its first ten characters, and a count.
+pub(super) fn day(row: &Row<'_>) -> Mapped<(WallTime, u64)> {
+    let midnight = value(row, 0, |day| text_time::parse(&format!("{day} 00:00:00.000")))?;
+    Ok((WallTime::from_millis(midnight), get(row, 1)?))
 }
 
 /// A checkpoint without its bytes.
@@ -183,6 +222,8 @@ pub(super) fn header(row: &Row<'_>) -> Mapped<CheckpointHeader> {
         payload: digest(row, 7)?,
         evidence: digest(row, 8)?,
         created_at: wall(row, 9)?,
+        copy_of: optional(row, 10, |row, column| bytes(row, column).map(CheckpointId::from_bytes))?,
+        erased_at: optional(row, 11, wall)?,
     })
 }
 
@@ -192,11 +233,14 @@ pub(super) fn checkpoint(row: &Row<'_>, budget: usize) -> Mapped<Result<Checkpoi
     if let Err(over) = within_budget(row, CHECKPOINT_BYTES, budget)? {
         return Ok(Err(over));
     }
-    let payload = SealedPayload::open(blob(row, 12)?, bytes(row, 10)?, header.payload);
-    let evidence = Payload::open(blob(row, 13)?, header.evidence);
-    let verification = match optional(row, 14, |row, column| value(row, column, Verdict::from_text))? {
+    let payload = match header.erased_at {
+        Some(_) => Err(NoPayload::Erased),
+        None => SealedPayload::open(blob(row, 14)?, bytes(row, 12)?, header.payload).map_err(NoPayload::from),
+    };
+    let evidence = Payload::open(blob(row, 15)?, header.evidence);
+    let verification = match optional(row, 16, |row, column| value(row, column, Verdict::from_text))? {
         None => None,
-        Some(verdict) => Some(Verification { verdict, detail: get(row, 15)?, at: wall(row, 16)? }),
+        Some(verdict) => Some(Verification { verdict, detail: get(row, 17)?, at: wall(row, 18)? }),
     };
     Ok(Ok(Checkpoint { header, payload, evidence, verification }))
 }

@@ -8,6 +8,7 @@ mod heads;
 mod log;
 mod map;
 mod migrate;
+mod monitoring;
 mod options;
 mod readers;
 mod reads;
@@ -29,9 +30,11 @@ use crate::batch::{Batch, check_page};
 use crate::env::Env;
 use crate::error::{OpenError, StoreError};
 use crate::id::{CheckpointId, OperationKey, TaskId, WorkItemId};
+use crate::monitoring::Monitoring;
 use crate::outcome::Committed;
 use crate::record::{
-    Checkpoint, CheckpointPage, Health, Operation, OperationPage, OperationRecord, Task, TaskRecord, WorkItem,
+    Checkpoint, CheckpointPage, Health, Operation, OperationPage, OperationRecord, Task, TaskPage,
+    TaskRecord, WorkItem, WorkItemPage,
 };
 use crate::sqlite::readers::Readers;
 use crate::sqlite::watch::Watching;
@@ -126,6 +129,16 @@ impl Store for SqliteStore {
         self.readers.point(&self.env, reads::item(id.clone())).await
     }
 
+    async fn work_items(&self, page: WorkItemPage) -> Result<Vec<WorkItem>, StoreError> {
+        check_page("work item page, in rows", page.limit)?;
+        self.readers.scan(&self.env, reads::items(page)).await
+    }
+
+    async fn tasks(&self, page: TaskPage) -> Result<Vec<Task>, StoreError> {
+        check_page("task page, in rows", page.limit)?;
+        self.readers.scan(&self.env, reads::tasks(page)).await
+    }
+
     async fn checkpoint(&self, id: CheckpointId) -> Result<Option<Checkpoint>, StoreError> {
         self.readers.point(&self.env, reads::checkpoint(id)).await
     }
@@ -148,6 +161,11 @@ impl Store for SqliteStore {
     async fn health(&self) -> Result<Health, StoreError> {
         let now = self.clock.now(self.env.clock());
         self.readers.scan(&self.env, reads::health(now)).await
+    }
+
+    async fn monitoring(&self) -> Result<Monitoring, StoreError> {
+        let now = self.clock.now(self.env.clock());
+        self.readers.scan(&self.env, monitoring::read(now)).await
     }
 
     fn change_stamp(&self) -> ChangeStamp {

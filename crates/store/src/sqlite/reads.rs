@@ -8,7 +8,7 @@ use crate::id::{CheckpointId, OperationKey, TaskId, WorkItemId};
 use crate::limits::PAGE_BYTES_MAX;
 use crate::record::{
     Checkpoint, CheckpointPage, Health, Operation, OperationPage, OperationRecord, OperationStatus, Status,
-    Task, TaskRecord, WorkItem,
+    Task, TaskPage, TaskRecord, WorkItem, WorkItemPage,
 };
 use crate::sqlite::failure::Trouble;
 use crate::sqlite::map::{self, OverBudget};
@@ -28,6 +28,22 @@ fn one<T>(
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params)?;
     rows.next()?.map(map).transpose()
+}
+
+/// All rows that a bounded statement finds.
+pub(super) fn many<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    map: impl Fn(&Row<'_>) -> Found<T>,
+) -> Found<Vec<T>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(map(row)?);
+    }
+    Ok(found)
 }
 
 fn budget_parameter(budget: usize) -> i64 {
@@ -108,13 +124,37 @@ pub(super) fn operations(
     move |connection| {
         let after = page.after.as_ref().map_or("", OperationKey::as_str);
         let status = page.status.map(OperationStatus::as_str);
-        let mut statement = connection.prepare_cached(sql::operation::PAGE)?;
-        let mut rows = statement.query(params![task.as_str(), after, status, page.limit])?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next()? {
-            found.push(map::operation(row)?);
+        let params = params![task.as_str(), after, status, page.limit];
+        many(connection, sql::operation::PAGE, params, map::operation)
+    }
+}
+
+pub(super) fn items(page: WorkItemPage) -> impl FnOnce(&Connection) -> Found<Vec<WorkItem>> {
+    move |connection| {
+        let WorkItemPage { task, status, after, limit } = &page;
+        let after = after.as_ref().map_or("", WorkItemId::as_str);
+        let text = status.map(Status::as_str);
+        match (task, status) {
+            (Some(task), _) => {
+                let params = params![after, limit, text, task.as_str()];
+                many(connection, sql::item::PAGE_BY_TASK, params, map::item)
+            }
+            (None, None) => many(connection, sql::item::PAGE, params![after, limit], map::item),
+            (None, Some(Status::Failed | Status::NeedsAttention)) => {
+                many(connection, sql::item::PAGE_OF_DEAD, params![after, limit, text], map::item)
+            }
+            (None, Some(_)) => {
+                many(connection, sql::item::PAGE_BY_STATUS, params![after, limit, text], map::item)
+            }
         }
-        Ok(found)
+    }
+}
+
+pub(super) fn tasks(page: TaskPage) -> impl FnOnce(&Connection) -> Found<Vec<Task>> {
+    move |connection| {
+        let after = page.after.as_ref().map_or("", TaskId::as_str);
+        let params = params![after, page.status.map(Status::as_str), page.limit];
+        many(connection, sql::task::PAGE, params, |row| Ok(map::task(row)?.0))
     }
 }
 
@@ -136,20 +176,25 @@ fn counted<S: Ord>(
 }
 
 pub(super) fn health(now: Now) -> impl FnOnce(&Connection) -> Found<Health> {
+    // One snapshot for all counts; it ends with the transaction, which is never written to.
     move |connection| {
-        // One snapshot for all counts; it ends with the transaction, which is never written to.
         let snapshot = connection.unchecked_transaction()?;
-        let count = |sql: &str, params: &[TextTime]| -> Found<u64> {
-            Ok(snapshot.query_row(sql, rusqlite::params_from_iter(params), |row| row.get(0))?)
-        };
-        Ok(Health {
-            store_time: now.store,
-            wall_time: now.wall,
-            work_items: counted(&snapshot, sql::health::WORK_ITEMS, Status::from_text)?,
-            expired_leases: count(sql::health::EXPIRED, &[TextTime::from(now.store)])?,
-            tasks: counted(&snapshot, sql::health::TASKS, Status::from_text)?,
-            operations: counted(&snapshot, sql::health::OPERATIONS, OperationStatus::from_text)?,
-            checkpoints: count(sql::health::CHECKPOINTS, &[])?,
-        })
+        health_in(&snapshot, now)
     }
+}
+
+/// The counts, inside a transaction that makes them one snapshot.
+pub(super) fn health_in(snapshot: &Connection, now: Now) -> Found<Health> {
+    let count = |sql: &str, params: &[TextTime]| -> Found<u64> {
+        Ok(snapshot.query_row(sql, rusqlite::params_from_iter(params), |row| row.get(0))?)
+    };
+    Ok(Health {
+        store_time: now.store,
+        wall_time: now.wall,
+        work_items: counted(snapshot, sql::health::WORK_ITEMS, Status::from_text)?,
+        expired_leases: count(sql::health::EXPIRED, &[TextTime::from(now.store)])?,
+        tasks: counted(snapshot, sql::health::TASKS, Status::from_text)?,
+        operations: counted(snapshot, sql::health::OPERATIONS, OperationStatus::from_text)?,
+        checkpoints: count(sql::health::CHECKPOINTS, &[])?,
+    })
 }

@@ -1,17 +1,20 @@
 //! The decisions' view of the file inside one write transaction, and the changes they ask for.
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, params};
+use std::collections::BTreeSet;
 
-use crate::decide::{Rows, StoredCheckpoint, Write};
-use crate::id::{CheckpointId, OperationKey, TaskId, TransitionId, WorkItemId};
+use rusqlite::{CachedStatement, Connection, Params, params};
+
+use crate::command::{Claim, PurgeOperations};
+use crate::decide::{Rows, StoredCheckpoint, Write, claim_order, is_asked_for};
+use crate::id::{CheckpointId, Label, OperationKey, TaskId, TransitionId, WorkItemId};
 use crate::payload::Payload;
-use crate::record::{CheckpointHeader, Operation, Task, WorkItem};
+use crate::record::{CheckpointHeader, Operation, SequenceNumber, Task, WorkItem};
 use crate::sqlite::failure::Trouble;
 use crate::sqlite::heads::Heads;
 use crate::sqlite::recent::RecentIds;
 use crate::sqlite::text_time::TextTime;
 use crate::sqlite::{map, sql};
-use crate::time::StoreTime;
+use crate::time::{StoreTime, WallTime};
 
 /// Priorities that a claim walks one by one, before it reads through the rest in one go.
 const PRIORITIES_WALKED_MAX: usize = 64;
@@ -106,6 +109,20 @@ impl<'a> Transaction<'a> {
                 .map(drop),
             Write::InsertOperation(operation) => self.insert_operation(&operation),
             Write::UpdateOperation(operation, output) => self.update_operation(&operation, output.as_ref()),
+            Write::RenewOperation(operation) => self.renew_operation(&operation),
+            Write::DeleteOperation(key) => {
+                self.execute_one(sql::operation::DELETE, [key.as_str()], "a finished operation to be removed")
+            }
+            Write::Prune(task) => {
+                let row = self.task_row(&task.id)?;
+                self.execute(sql::checkpoint::PRUNE, params![row, task.pruned_through.0])?;
+                self.heads.update(task);
+                Ok(())
+            }
+            Write::Erase(ids, at) => ids.iter().try_for_each(|id| {
+                let params = params![id.as_bytes(), TextTime::from(at)];
+                self.execute_one(sql::checkpoint::ERASE, params, "a checkpoint to be erased")
+            }),
         }
     }
 
@@ -179,6 +196,7 @@ impl<'a> Transaction<'a> {
                 item.transition.as_ref().map(TransitionId::as_bytes),
                 item.settled.map(|(fence, _)| fence.0),
                 item.settled.map(|(_, settlement)| settlement.as_str()),
+                item.detail,
             ],
             "the fence of a work item, which did not grow",
         )
@@ -205,6 +223,7 @@ impl<'a> Transaction<'a> {
             header.link.as_bytes(),
             stored.evidence.bytes().as_ref(),
             stored.payload.bytes().as_ref(),
+            header.copy_of.as_ref().map(CheckpointId::as_bytes),
         ])?;
         self.recent.insert(header.id);
         Ok(())
@@ -253,6 +272,105 @@ impl<'a> Transaction<'a> {
     }
 }
 
+impl Transaction<'_> {
+    fn renew_operation(&self, operation: &Operation) -> Result<(), Trouble> {
+        let lease = operation.owner.lease.as_ref();
+        self.execute_one(
+            sql::operation::RENEW,
+            params![
+                operation.key.as_str(),
+                operation.status.as_str(),
+                operation.abandonment.as_str(),
+                operation.owner.token.as_bytes(),
+                lease.map(|lease| lease.item.as_str()),
+                lease.map(|lease| lease.fence.0),
+                TextTime::from(operation.owner.expires_at),
+                operation.attempt,
+                TextTime::from(operation.created_at),
+            ],
+            "an operation that had not ended",
+        )
+    }
+
+    /// Available items in claim order, walking the priorities from the top.
+    fn walk(
+        &self,
+        walk: sql::item::Walk,
+        kind: Option<&Label>,
+        now: StoreTime,
+        limit: usize,
+    ) -> Result<Vec<WorkItem>, Trouble> {
+        let mut found = Vec::new();
+        let mut above = i64::MAX;
+        for _ in 0..PRIORITIES_WALKED_MAX {
+            if found.len() >= limit {
+                return Ok(found);
+            }
+            let mut statement = self.statement(walk.next_priority)?;
+            statement.raw_bind_parameter(1, above)?;
+            bind_kind(&mut statement, kind)?;
+            let next = {
+                let mut rows = statement.raw_query();
+                rows.next()?.map_or(Ok(None), |row| row.get::<_, Option<i64>>(0))?
+            };
+            let Some(priority) = next else { return Ok(found) };
+            found.extend(self.available(walk.at, priority, kind, now, limit - found.len())?);
+            above = priority;
+        }
+        found.extend(self.available(walk.below, above, kind, now, limit.saturating_sub(found.len()))?);
+        Ok(found)
+    }
+
+    fn available(
+        &self,
+        sql: &'static str,
+        priority: i64,
+        kind: Option<&Label>,
+        now: StoreTime,
+        limit: usize,
+    ) -> Result<Vec<WorkItem>, Trouble> {
+        let mut statement = self.statement(sql)?;
+        statement.raw_bind_parameter(1, priority)?;
+        statement.raw_bind_parameter(2, TextTime::from(now))?;
+        statement.raw_bind_parameter(3, i64::try_from(limit).unwrap_or(i64::MAX))?;
+        bind_kind(&mut statement, kind)?;
+        let mut rows = statement.raw_query();
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(map::item(row)?);
+        }
+        Ok(found)
+    }
+
+    fn available_of_task(
+        &self,
+        claim: &Claim,
+        task: &TaskId,
+        now: StoreTime,
+        limit: usize,
+    ) -> Result<Vec<WorkItem>, Trouble> {
+        let mut statement = self.statement(sql::item::OF_TASK)?;
+        let mut rows = statement.query(params![task.as_str(), TextTime::from(now)])?;
+        let mut found = Vec::new();
+        while found.len() < limit
+            && let Some(row) = rows.next()?
+        {
+            let item = map::item(row)?;
+            if is_asked_for(&item, claim) {
+                found.push(item);
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn bind_kind(statement: &mut CachedStatement<'_>, kind: Option<&Label>) -> Result<(), Trouble> {
+    if let Some(kind) = kind {
+        statement.raw_bind_parameter(4, kind.as_str())?;
+    }
+    Ok(())
+}
+
 impl Rows for Transaction<'_> {
     type Error = Trouble;
 
@@ -271,27 +389,20 @@ impl Rows for Transaction<'_> {
         self.row(sql::item::BY_ID, [id.as_str()], map::item)
     }
 
-    fn claimable(&mut self, now: StoreTime, limit: usize) -> Result<Vec<WorkItem>, Trouble> {
-        let mut found = Vec::new();
-        let mut above = i64::MAX;
-        for _ in 0..PRIORITIES_WALKED_MAX {
-            if found.len() >= limit {
-                return Ok(found);
-            }
-            let next = self
-                .statement(sql::item::NEXT_PRIORITY)?
-                .query_row([above], |row| row.get::<_, Option<i64>>(0))
-                .optional()?
-                .flatten();
-            let Some(priority) = next else { return Ok(found) };
-            let rest = i64::try_from(limit - found.len()).unwrap_or(i64::MAX);
-            let params = params![priority, TextTime::from(now), rest];
-            found.extend(self.rows(sql::item::CLAIMABLE, params, map::item)?);
-            above = priority;
+    fn claimable(&mut self, claim: &Claim, now: StoreTime, limit: usize) -> Result<Vec<WorkItem>, Trouble> {
+        if let Some(task) = &claim.task {
+            return self.available_of_task(claim, task, now, limit);
         }
-        let rest = i64::try_from(limit - found.len()).unwrap_or(i64::MAX);
-        let params = params![above, TextTime::from(now), rest];
-        found.extend(self.rows(sql::item::CLAIMABLE_BELOW, params, map::item)?);
+        if claim.kinds.is_empty() {
+            return self.walk(sql::item::ANY, None, now, limit);
+        }
+        let mut found = Vec::new();
+        let kinds: BTreeSet<&Label> = claim.kinds.iter().collect();
+        for kind in kinds {
+            found.extend(self.walk(sql::item::OF_KIND, Some(kind), now, limit)?);
+        }
+        found.sort_by_key(claim_order);
+        found.truncate(limit);
         Ok(found)
     }
 
@@ -314,6 +425,21 @@ impl Rows for Transaction<'_> {
             return Ok(None);
         }
         self.row(sql::checkpoint::HEADER, [id.as_bytes()], map::header)
+    }
+
+    fn newest_verified(&mut self, task: &TaskId) -> Result<Option<SequenceNumber>, Trouble> {
+        self.row(sql::checkpoint::NEWEST_VERIFIED, [task.as_str()], |row| Ok(SequenceNumber(row.get(0)?)))
+    }
+
+    fn with_copies(&mut self, id: CheckpointId) -> Result<Vec<CheckpointId>, Trouble> {
+        let origin = Rows::checkpoint(self, id)?.and_then(|header| header.copy_of).unwrap_or(id);
+        self.rows(sql::checkpoint::WITH_COPIES, [origin.as_bytes()], map::checkpoint_id)
+    }
+
+    fn stale(&mut self, purge: &PurgeOperations, now: WallTime) -> Result<Vec<OperationKey>, Trouble> {
+        let until = now.minus(purge.older_than);
+        let params = params![TextTime::from(until), purge.prefix, purge.limit];
+        self.rows(sql::operation::STALE, params, map::operation_key)
     }
 
     fn operation(&mut self, key: &OperationKey) -> Result<Option<Operation>, Trouble> {

@@ -8,6 +8,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_tasks_and_work.sql"),
     include_str!("migrations/0002_checkpoints.sql"),
     include_str!("migrations/0003_operations.sql"),
+    include_str!("migrations/0004_components.sql"),
 ];
 
 pub(super) mod connection {
@@ -34,6 +35,11 @@ pub(super) mod transaction {
     pub(in super::super) const ROLLBACK: &str = "ROLLBACK";
     pub(in super::super) const MARKER: &str = "UPDATE store_meta SET marker = marker + 1 WHERE id = 1";
     pub(in super::super) const WAL_CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+    /// After an erasure: what was erased stands in the log still. Answers with 1 in its first column when a reader
+    /// was in the way.
+    pub(in super::super) const WAL_TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+    pub(in super::super) const SECURE_DELETE: &str = "PRAGMA secure_delete = ON";
+    pub(in super::super) const PLAIN_DELETE: &str = "PRAGMA secure_delete = OFF";
 }
 
 pub(super) mod clock {
@@ -66,6 +72,13 @@ macro_rules! task_and_head {
 }
 
 pub(super) mod task {
+    pub(in super::super) const PAGE: &str = concat!(
+        "SELECT ",
+        task_columns!(),
+        " FROM ",
+        task_and_head!(),
+        "WHERE t.task_key > ?1 AND (?2 IS NULL OR t.status = ?2) ORDER BY t.task_key LIMIT ?3"
+    );
     pub(in super::super) const BY_KEY: &str =
         concat!("SELECT ", task_columns!(), " FROM ", task_and_head!(), "WHERE t.task_key = ?1");
     pub(in super::super) const RECORD: &str = concat!(
@@ -90,7 +103,7 @@ pub(super) mod task {
 macro_rules! full_columns {
     () => {
         "SELECT c.checkpoint_id, t.task_key, c.sequence_number, c.checkpoint_type, c.work_item_id, c.parent_link, c.link,
-                c.payload_digest, c.evidence_digest, c.created_at, c.salt, length(c.payload) + length(c.evidence),
+                c.payload_digest, c.evidence_digest, c.created_at, c.copy_of, c.erased_at, c.salt, length(c.payload) + length(c.evidence),
                 CASE WHEN length(c.payload) + length(c.evidence) <= ?2 THEN c.payload END,
                 CASE WHEN length(c.payload) + length(c.evidence) <= ?2 THEN c.evidence END,
                 v.verdict, v.detail, v.verified_at
@@ -118,7 +131,7 @@ macro_rules! item_columns {
     () => {
         "SELECT w.work_item_id, t.task_key, w.work_type, w.status, w.priority, w.available_at, w.fence, w.attempt,
                 w.max_attempts, w.lease_holder, w.lease_acquired_at, w.lease_expires_at, w.transition_id,
-                w.settled_fence, w.settlement, w.created_at
+                w.settled_fence, w.settlement, w.created_at, w.detail
          FROM work_items w CROSS JOIN tasks t ON t.task_id = w.task_id "
     };
 }
@@ -126,20 +139,64 @@ macro_rules! item_columns {
 pub(super) mod item {
     pub(in super::super) const BY_ID: &str = concat!(item_columns!(), "WHERE w.work_item_id = ?1");
     pub(in super::super) const MOVED_BY: &str = concat!(item_columns!(), "WHERE w.transition_id = ?1");
-    /// The next lower priority at which anything is pending: levels are walked so that items which wait for their
-    /// time at one priority are not read through on the way to the next.
-    pub(in super::super) const NEXT_PRIORITY: &str =
-        "SELECT max(priority) FROM work_items WHERE status = 'pending' AND priority < ?1";
-    pub(in super::super) const CLAIMABLE: &str = concat!(
+    /// How available items are found: the next lower priority at which anything is pending, the items at one
+    /// priority, and those at all lower ones at once. Levels are walked so that items which wait for their time at one
+    /// priority are not read through on the way to the next.
+    #[derive(Debug, Clone, Copy)]
+    pub(in super::super) struct Walk {
+        pub(in super::super) next_priority: &'static str,
+        pub(in super::super) at: &'static str,
+        pub(in super::super) below: &'static str,
+    }
+    macro_rules! walk {
+        ($condition:literal) => {
+            Walk {
+                next_priority: concat!(
+                    "SELECT max(w.priority) FROM work_items w WHERE w.status = 'pending' AND w.priority < ?1",
+                    $condition
+                ),
+                at: concat!(
+                    item_columns!(),
+                    "WHERE w.status = 'pending' AND w.priority = ?1 AND w.available_at <= ?2",
+                    $condition,
+                    " ORDER BY w.available_at, w.work_item_id LIMIT ?3"
+                ),
+                below: concat!(
+                    item_columns!(),
+                    "WHERE w.status = 'pending' AND w.priority < ?1 AND w.available_at <= ?2",
+                    $condition,
+                    " ORDER BY w.priority DESC, w.available_at, w.work_item_id LIMIT ?3"
+                ),
+            }
+        };
+    }
+    /// Of every kind.
+    pub(in super::super) const ANY: Walk = walk!("");
+    /// Of the kind that is the last parameter.
+    pub(in super::super) const OF_KIND: Walk = walk!(" AND w.work_type = ?4");
+    pub(in super::super) const OF_TASK: &str = concat!(
         item_columns!(),
-        "WHERE w.status = 'pending' AND w.priority = ?1 AND w.available_at <= ?2
-         ORDER BY w.available_at, w.work_item_id LIMIT ?3"
+        "WHERE w.task_id = (SELECT task_id FROM tasks WHERE task_key = ?1) AND +w.status = 'pending'
+           AND w.available_at <= ?2
+         ORDER BY w.priority DESC, w.available_at, w.work_item_id"
     );
-    /// All lower priorities at once.
-    pub(in super::super) const CLAIMABLE_BELOW: &str = concat!(
+    pub(in super::super) const PAGE: &str =
+        concat!(item_columns!(), "WHERE w.work_item_id > ?1 ORDER BY w.work_item_id LIMIT ?2");
+    pub(in super::super) const PAGE_BY_STATUS: &str = concat!(
         item_columns!(),
-        "WHERE w.status = 'pending' AND w.priority < ?1 AND w.available_at <= ?2
-         ORDER BY w.priority DESC, w.available_at, w.work_item_id LIMIT ?3"
+        "WHERE w.work_item_id > ?1 AND w.status = ?3 ORDER BY w.work_item_id LIMIT ?2"
+    );
+    /// Dead letters have an index of their own.
+    pub(in super::super) const PAGE_OF_DEAD: &str = concat!(
+        item_columns!(),
+        "WHERE w.status = ?3 AND w.status IN ('failed', 'needs_attention') AND w.work_item_id > ?1
+         ORDER BY w.work_item_id LIMIT ?2"
+    );
+    pub(in super::super) const PAGE_BY_TASK: &str = concat!(
+        item_columns!(),
+        "WHERE w.task_id = (SELECT task_id FROM tasks WHERE task_key = ?4) AND w.work_item_id > ?1
+           AND (?3 IS NULL OR w.status = ?3)
+         ORDER BY w.work_item_id LIMIT ?2"
     );
     pub(in super::super) const EXPIRED: &str = concat!(
         item_columns!(),
@@ -155,20 +212,35 @@ pub(super) mod item {
     pub(in super::super) const UPDATE: &str =
         "UPDATE work_items
          SET status = ?2, available_at = ?3, fence = ?4, attempt = ?5, lease_holder = ?6, lease_acquired_at = ?7,
-             lease_expires_at = ?8, transition_id = ?9, settled_fence = ?10, settlement = ?11
+             lease_expires_at = ?8, transition_id = ?9, settled_fence = ?10, settlement = ?11, detail = ?12
          WHERE work_item_id = ?1 AND fence <= ?4";
 }
 
 pub(super) mod checkpoint {
     pub(in super::super) const HEADER: &str =
         "SELECT c.checkpoint_id, t.task_key, c.sequence_number, c.checkpoint_type, c.work_item_id, c.parent_link, c.link,
-                c.payload_digest, c.evidence_digest, c.created_at
+                c.payload_digest, c.evidence_digest, c.created_at, c.copy_of, c.erased_at
          FROM checkpoints c CROSS JOIN tasks t ON t.task_id = c.task_id WHERE c.checkpoint_id = ?1";
     pub(in super::super) const LARGEST_ID: &str = "SELECT max(checkpoint_id) FROM checkpoints";
     pub(in super::super) const INSERT: &str =
         "INSERT INTO checkpoints (checkpoint_id, task_id, sequence_number, work_item_id, checkpoint_type, created_at,
-                                  salt, payload_digest, evidence_digest, parent_link, link, evidence, payload)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+                                  salt, payload_digest, evidence_digest, parent_link, link, evidence, payload,
+                                  copy_of)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    /// The trigger keeps what the task must know of it.
+    pub(in super::super) const PRUNE: &str =
+        "DELETE FROM checkpoints WHERE task_id = ?1 AND sequence_number <= ?2";
+    pub(in super::super) const NEWEST_VERIFIED: &str = "SELECT c.sequence_number FROM checkpoints c
+         WHERE c.task_id = (SELECT task_id FROM tasks WHERE task_key = ?1)
+           AND EXISTS (SELECT 1 FROM checkpoint_verifications v
+                       WHERE v.checkpoint_id = c.checkpoint_id AND v.verdict = 'verified')
+         ORDER BY c.sequence_number DESC LIMIT 1";
+    pub(in super::super) const WITH_COPIES: &str =
+        "SELECT checkpoint_id FROM checkpoints WHERE checkpoint_id = ?1 AND erased_at IS NULL
+         UNION ALL SELECT checkpoint_id FROM checkpoints WHERE copy_of = ?1 AND erased_at IS NULL ORDER BY 1";
+    pub(in super::super) const ERASE: &str =
+        "UPDATE checkpoints SET salt = zeroblob(16), payload = x'', erased_at = ?2
+         WHERE checkpoint_id = ?1 AND erased_at IS NULL";
     pub(in super::super) const RECORD_VERIFICATION: &str =
         "INSERT INTO checkpoint_verifications (checkpoint_id, verdict, detail, verified_at) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (checkpoint_id) DO UPDATE SET verdict = ?2, detail = ?3, verified_at = ?4";
@@ -206,6 +278,17 @@ pub(super) mod operation {
          SET status = ?2, abandonment = ?3, token = ?4, lease_work_item_id = ?5, lease_fence = ?6,
              owner_expires_at = ?7, attempt = ?8, finished_at = ?9, output_digest = ?10, output = ?11
          WHERE idempotency_key = ?1 AND status IN ('pending', 'in_doubt')";
+    /// A finished one whose outcome counts as purged.
+    pub(in super::super) const RENEW: &str = "UPDATE idempotency_keys
+         SET status = ?2, abandonment = ?3, token = ?4, lease_work_item_id = ?5, lease_fence = ?6,
+             owner_expires_at = ?7, attempt = ?8, created_at = ?9, finished_at = NULL, output_digest = NULL,
+             output = NULL
+         WHERE idempotency_key = ?1 AND status IN ('succeeded', 'failed')";
+    pub(in super::super) const DELETE: &str =
+        "DELETE FROM idempotency_keys WHERE idempotency_key = ?1 AND status IN ('succeeded', 'failed')";
+    pub(in super::super) const STALE: &str = "SELECT idempotency_key FROM idempotency_keys
+         WHERE finished_at <= ?1 AND substr(idempotency_key, 1, length(?2)) = ?2
+         ORDER BY finished_at, idempotency_key LIMIT ?3";
 }
 
 pub(super) mod health {
@@ -217,4 +300,30 @@ pub(super) mod health {
     pub(in super::super) const EXPIRED: &str = "SELECT count(*) FROM work_items
          WHERE status = 'in_progress'
            AND lease_expires_at <= ?1";
+}
+
+pub(super) mod monitoring {
+    pub(in super::super) const BY_DAY: &str =
+        "SELECT substr(created_at, 1, 10) AS day, count(*) FROM checkpoints
+         WHERE created_at > ?1 GROUP BY day ORDER BY day DESC";
+    pub(in super::super) const KINDS: &str =
+        "SELECT checkpoint_type, count(*), avg(sequence_number) FROM checkpoints
+         GROUP BY checkpoint_type ORDER BY checkpoint_type";
+    pub(in super::super) const HOLDERS: &str =
+        "SELECT lease_holder, count(*),
+                sum(CAST(round((julianday(lease_expires_at) - julianday(lease_acquired_at)) * 86400000.0) AS INTEGER))
+                  / count(*)
+         FROM work_items WHERE status = 'in_progress' AND lease_holder IS NOT NULL
+         GROUP BY lease_holder ORDER BY lease_holder";
+    pub(in super::super) const ENTRIES: &str =
+        "SELECT count(*), count(*) FILTER (WHERE status = 'succeeded'), count(*) FILTER (WHERE status = 'failed'),
+                count(*) FILTER (WHERE status = 'in_doubt')
+         FROM idempotency_keys WHERE substr(idempotency_key, 1, length(?1)) = ?1";
+    pub(in super::super) const AGES: &str =
+        "SELECT count(*) FILTER (WHERE created_at > ?1), count(*) FILTER (WHERE created_at <= ?1 AND created_at > ?2),
+                count(*) FILTER (WHERE created_at <= ?2 AND created_at > ?3), count(*) FILTER (WHERE created_at <= ?3)
+         FROM idempotency_keys";
+    pub(in super::super) const CROWDED: &str =
+        "SELECT t.task_key, count(*) AS kept FROM checkpoints c JOIN tasks t ON t.task_id = c.task_id
+         GROUP BY c.task_id HAVING kept > ?1 ORDER BY kept DESC, t.task_key LIMIT ?2";
 }

@@ -82,6 +82,7 @@ fn begin(key: OperationKey, term: Duration) -> BeginOperation {
         lease: None,
         term: Term::new(term).unwrap(),
         abandonment: Abandonment::Retake,
+        fresh_for: None,
     }
 }
 

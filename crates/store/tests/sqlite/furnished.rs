@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use steadfast_store::env::Env;
 use steadfast_store::{
-    Abandonment, BeginOperation, CheckpointId, CheckpointPage, Claim, Digest, Fence, FinishOperation,
-    FinishTask, Guard, OperationEnd, OperationKey, OperationPage, OperationToken, Payload,
-    RecordVerification, Renew, SequenceNumber, Settle, SettleItem, SqliteStore, Store, StoreError, StoreExt,
-    SweepExpired, TaskEnd, Term, TransitionId, Verdict,
+    Abandonment, AppendCheckpoint, BeginOperation, CancelItem, CheckpointId, CheckpointPage, Claim, Delay,
+    Digest, EraseCheckpoint, Fence, FinishOperation, FinishTask, Guard, InvalidateOperation, OperationEnd,
+    OperationKey, OperationPage, OperationToken, Payload, PruneCheckpoints, PurgeOperations,
+    RecordVerification, Renew, Requeue, SequenceNumber, Settle, SettleItem, SqliteStore, Status, Store,
+    StoreError, StoreExt, SweepExpired, TaskEnd, TaskPage, Term, TransitionId, Verdict, WorkItemPage,
 };
 
 use crate::kit::{Place, append, claim, create, durable, enqueue, item, payload, task};
@@ -32,6 +33,7 @@ pub(crate) fn begin(key: &OperationKey) -> BeginOperation {
         lease: None,
         term: Term::new(Duration::from_secs(60)).unwrap(),
         abandonment: Abandonment::Doubt,
+        fresh_for: None,
     }
 }
 
@@ -42,6 +44,11 @@ pub(crate) async fn furnish(place: &Place) -> Furnished {
     store.create_task(create("done")).await.unwrap();
     store.finish_task(FinishTask { task: task("done"), end, result: payload(RESULT) }).await.unwrap();
     store.create_task(create("t")).await.unwrap();
+    store.enqueue(enqueue("dead", "t")).await.unwrap();
+    let dead = Claim { limit: 1, ..claim(store.env(), Duration::from_secs(60)) };
+    let guard = store.claim(dead).await.unwrap().items[0].guard();
+    let detail = "no answer".to_owned();
+    store.settle(SettleItem { guard, settle: Settle::Failed, detail }).await.unwrap();
     for name in ["held", "queued"] {
         store.enqueue(enqueue(name, "t")).await.unwrap();
     }
@@ -51,6 +58,9 @@ pub(crate) async fn furnish(place: &Place) -> Furnished {
     let checkpoint = first.checkpoint;
     store.append_checkpoint(first).await.unwrap();
     store.append_checkpoint(append("t", "another state")).await.unwrap();
+    let state = store.checkpoint(checkpoint).await.unwrap().unwrap().payload.unwrap();
+    let copy = AppendCheckpoint { copy_of: Some(checkpoint), payload: state, ..append("t", STATE) };
+    store.append_checkpoint(copy).await.unwrap();
     store.record_verification(verification(checkpoint)).await.unwrap();
     let operation = OperationKey::new("tool-ledger:1").unwrap();
     let begun = begin(&operation);
@@ -106,6 +116,12 @@ pub(crate) async fn try_everything(
     let page = OperationPage { after: None, status: None, limit: 100 };
     note("operations", store.operations(&task("t"), page).await.map(drop));
     note("health", store.health().await.map(drop));
+    note("monitoring", store.monitoring().await.map(drop));
+    for status in [None, Some(Status::Failed)] {
+        let page = WorkItemPage { task: None, status, after: None, limit: 100 };
+        note("work items", store.work_items(page).await.map(drop));
+    }
+    note("tasks", store.tasks(TaskPage { status: None, after: None, limit: 100 }).await.map(drop));
 
     let env = store.env();
     let key = OperationKey::new("tool-ledger:2").unwrap();
@@ -114,17 +130,28 @@ pub(crate) async fn try_everything(
     let guard = Guard { item: item("held"), fence: Fence(1) };
     let term = Term::new(Duration::from_secs(90)).unwrap();
     let end = OperationEnd::Succeeded(payload(OUTPUT));
+    let kind = enqueue("new", "t").kind;
     let batches = [
         ("create", durable(create("new"))),
         ("create again", durable(create("t"))),
         ("enqueue", durable(enqueue("new", "t"))),
+        ("cancel", durable(CancelItem { item: item("queued") })),
+        (
+            "requeue",
+            durable(Requeue { requeue: TransitionId::generate(env), item: item("dead"), delay: Delay::ZERO }),
+        ),
+        ("claim of a kind", durable(Claim { kinds: vec![kind], ..claim(env, Duration::from_secs(60)) })),
         ("claim", durable(claim(env, Duration::from_secs(60)))),
         ("renew", durable(Renew { guard: guard.clone(), term })),
-        ("settle", durable(SettleItem { guard, settle: Settle::Succeeded })),
+        ("settle", durable(SettleItem { guard, settle: Settle::Succeeded, detail: String::new() })),
         ("append", durable(append("t", "a later state"))),
         ("verify", durable(verification(furnished.checkpoint))),
         ("sweep", durable(SweepExpired { sweep: TransitionId::generate(env), limit: 100 })),
         ("begin", durable(begun)),
+        ("invalidate", durable(InvalidateOperation { key: furnished.operation.clone() })),
+        ("purge", durable(PurgeOperations { prefix: String::new(), older_than: Duration::ZERO, limit: 100 })),
+        ("erase", durable(EraseCheckpoint { checkpoint: furnished.checkpoint })),
+        ("prune", durable(PruneCheckpoints { task: task("t"), keep: 1, limit: 100 })),
         ("finish operation", durable(FinishOperation { key, token, end })),
         (
             "finish task",

@@ -100,7 +100,14 @@ pub(crate) fn enqueue(name: &str, of: &str) -> Enqueue {
 
 pub(crate) fn claim(env: &Env, term: Duration) -> Claim {
     let holder = HolderId::new("holder").unwrap();
-    Claim { claim: TransitionId::generate(env), holder, term: Term::new(term).unwrap(), limit: 10 }
+    Claim {
+        claim: TransitionId::generate(env),
+        holder,
+        term: Term::new(term).unwrap(),
+        limit: 10,
+        kinds: Vec::new(),
+        task: None,
+    }
 }
 
 /// A new checkpoint with this payload.
@@ -114,6 +121,7 @@ pub(crate) fn append(name: &str, state: impl Into<Vec<u8>>) -> AppendCheckpoint 
         expected_head: None,
         payload: SealedPayload::seal(state.into(), &env).unwrap(),
         evidence: payload("evidence"),
+        copy_of: None,
     }
 }
 

@@ -10,6 +10,7 @@ mod child;
 mod damage;
 mod disk_full;
 mod ending;
+mod erasing;
 mod furnished;
 mod kit;
 mod migrations;

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-pub(crate) const MIGRATIONS: [&str; 3] = [
+pub(crate) const MIGRATIONS: [&str; 4] = [
     include_str!("../../src/sqlite/migrations/0001_tasks_and_work.sql"),
     include_str!("../../src/sqlite/migrations/0002_checkpoints.sql"),
     include_str!("../../src/sqlite/migrations/0003_operations.sql"),
+    include_str!("../../src/sqlite/migrations/0004_components.sql"),
 ];
 
 /// Marks a file as this project's: "Stdf".

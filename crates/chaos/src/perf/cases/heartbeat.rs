@@ -157,7 +157,14 @@ async fn lease(subject: &Subject) -> Result<Guard, CaseError> {
     batch.add(Enqueue { item, task, kind, priority: 0, delay: Delay::ZERO, max_attempts: 1 });
     commit(store, batch, "enqueue").await?;
     let holder = HolderId::new("heart").map_err(refused("take a name"))?;
-    let claim = Claim { claim: TransitionId::from_bytes([7; 16]), holder, term, limit: 1 };
+    let claim = Claim {
+        claim: TransitionId::from_bytes([7; 16]),
+        holder,
+        term,
+        limit: 1,
+        kinds: Vec::new(),
+        task: None,
+    };
     let claimed = store.claim(claim).await.map_err(refused("claim"))?;
     claimed
         .items

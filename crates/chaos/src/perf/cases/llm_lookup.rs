@@ -133,6 +133,7 @@ async fn filled(ground: &Ground, context: &Context) -> Result<(Arc<Subject>, Vec
                 lease: None,
                 term,
                 abandonment: Abandonment::Retake,
+                fresh_for: None,
             });
             batch.add(FinishOperation { key: key.clone(), token, end: OperationEnd::Succeeded(output) });
             keys.push(key);

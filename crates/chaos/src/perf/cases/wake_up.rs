@@ -105,6 +105,7 @@ pub fn commit_at_random(args: &CommitterArgs) -> Result<(), CommitterError> {
                     expected_head: None,
                     payload: SealedPayload::seal(before, &env)?,
                     evidence: Payload::empty(),
+                    copy_of: None,
                 })
                 .await?;
             let mut out = io::stdout().lock();

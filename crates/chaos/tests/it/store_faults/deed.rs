@@ -58,6 +58,7 @@ impl Deed {
             expected_head: None,
             payload: SealedPayload::seal(bytes, &seeded).unwrap(),
             evidence: Payload::empty(),
+            copy_of: None,
         });
         batch
     }

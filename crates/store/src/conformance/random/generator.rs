@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use crate::batch::Batch;
 use crate::command::{
-    AppendCheckpoint, BeginOperation, Claim, CreateTask, Enqueue, FinishTask, OperationEnd, Settle, TaskEnd,
-    TypedCommand,
+    AppendCheckpoint, BeginOperation, Claim, CreateTask, Enqueue, FinishTask, OperationEnd, Settle,
+    SettleItem, TaskEnd, TypedCommand,
 };
 use crate::conformance::commands::{
-    BatchExt, append, begin, checkpoint, claim, create, delay, end, enqueue, finish, ms, named, payload,
-    renew, sealed, settle, succeed, sweep, term, verify,
+    BatchExt, append, begin, cancel, checkpoint, claim, create, delay, end, enqueue, erase, finish,
+    invalidate, ms, named, payload, prune, purge, renew, requeue, sealed, settle, succeed, sweep, term,
+    verify,
 };
 use crate::conformance::failure::Outcome;
 use crate::conformance::snapshot::Universe;
@@ -147,10 +148,40 @@ impl Generator {
         if self.one_in(9) && !self.held().await?.is_empty() {
             return self.last_commit().await;
         }
+        if self.one_in(9) {
+            return self.maintenance().await;
+        }
         let mut batch = if self.one_in(3) { Batch::relaxed() } else { Batch::durable() };
         let length = if self.one_in(12) { self.rng.usize(5..9) } else { self.pick(&[1, 1, 1, 2, 2, 3, 4]) };
         for _ in 0..length {
             self.add_command(&mut batch).await?;
+        }
+        Ok(batch)
+    }
+
+    /// A removal, alone in its batch, but for the few that are refused.
+    async fn maintenance(&mut self) -> Outcome<Batch> {
+        let mut batch = Batch::durable();
+        let limit = self.rng.u32(1..4);
+        match self.rng.u32(..8) {
+            0..3 => {
+                let keep = if self.one_in(12) { 0 } else { self.rng.u32(1..4) };
+                batch.add(prune(self.pick(&TASKS), keep, limit));
+            }
+            3 | 4 => {
+                let number = self.looked_at().await?;
+                batch.add(erase(number));
+            }
+            5 => {
+                let older_than = ms(self.pick(&[0, 100, 1_000]));
+                batch.add(purge(self.pick(&["", "k", "k1", "no"]), older_than, limit));
+            }
+            _ => {
+                batch.add(invalidate(self.pick(&OPERATIONS)));
+            }
+        }
+        if self.one_in(20) {
+            batch.add(create(TASKS[0]));
         }
         Ok(batch)
     }
@@ -177,7 +208,9 @@ impl Generator {
         match self.rng.u32(if leaseless { 20..100 } else { 0..100 }) {
             40..45 => add(batch, guard, self.create(task)),
             45..47 => add(batch, guard, self.finish(task)),
-            47..57 => {
+            47..49 => add(batch, guard, cancel(item)),
+            49..52 => add(batch, guard, requeue(self.rng.u64(1..=TRANSITIONS), item)),
+            52..58 => {
                 let other = self.one_in(6);
                 let command = self.enqueue(item, other);
                 add(batch, guard, command);
@@ -185,7 +218,16 @@ impl Generator {
             20..40 => {
                 let limit = if self.one_in(40) { 0 } else { self.rng.u32(1..4) };
                 let span = self.pick(&SPANS_MS);
-                let command = Claim { term: term(ms(span)), ..claim(self.rng.u64(1..=TRANSITIONS), limit) };
+                let mut command =
+                    Claim { term: term(ms(span)), ..claim(self.rng.u64(1..=TRANSITIONS), limit) };
+                if self.one_in(4) {
+                    command.task = Some(named(task));
+                }
+                for kind in ["step", "other", "nothing"] {
+                    if self.one_in(5) {
+                        command.kinds.push(named(kind));
+                    }
+                }
                 add(batch, guard, command);
             }
             0..7 => {
@@ -200,9 +242,10 @@ impl Generator {
                     2 | 3 => Settle::Released,
                     _ => Settle::Retry(delay(ms(self.rng.u64(..3) * 10))),
                 };
-                add(batch, guard, settle(&held, how));
+                let detail = self.pick(&["", "no answer", "é"]).to_owned();
+                add(batch, guard, SettleItem { detail, ..settle(&held, how) });
             }
-            57..72 => {
+            58..72 => {
                 let command = self.append(task).await?;
                 add(batch, guard, command);
             }
@@ -256,7 +299,8 @@ impl Generator {
         let priority = [0, 0, 1, -1, 0][number] + i32::from(other);
         let wait = self.pick(&[0, 0, 10]);
         let max_attempts = if other && self.one_in(4) { 0 } else { [1, 3, 9, 9, 99][number] };
-        Enqueue { priority, max_attempts, delay: delay(ms(wait)), ..enqueue(item, task) }
+        let kind = named(if number % 3 == 1 { "other" } else { "step" });
+        Enqueue { kind, priority, max_attempts, delay: delay(ms(wait)), ..enqueue(item, task) }
     }
 
     /// The leases that hold.
@@ -325,6 +369,17 @@ impl Generator {
             3 | 4 => command.work_item = Some(named("a")),
             _ => {}
         }
+        if self.one_in(5) {
+            // Mostly the payload of the checkpoint that it is said to copy.
+            let origin = self.looked_at().await?;
+            command.copy_of = Some(checkpoint(origin));
+            if let Some(Ok(payload)) =
+                self.model.checkpoint(checkpoint(origin)).await?.map(|found| found.payload)
+                && !self.one_in(8)
+            {
+                command.payload = payload;
+            }
+        }
         if self.one_in(3) {
             let head = self.model.task(&command.task).await?.map_or(0, |task| task.head.0);
             command.expected_head =
@@ -345,6 +400,9 @@ impl Generator {
         }
         if self.one_in(10) {
             command.fingerprint = Digest::of(b"other");
+        }
+        if self.one_in(4) {
+            command.fresh_for = Some(ms(self.pick(&SPANS_MS)));
         }
         Ok(command)
     }

@@ -112,7 +112,7 @@ async fn shrunk(
 struct Seen(BTreeMap<String, u32>);
 
 /// Every kind of answer that a batch of the suite's commands can get.
-const ANSWERS: [&str; 34] = [
+const ANSWERS: [&str; 44] = [
     "applied",
     "replayed",
     "Invalid",
@@ -126,6 +126,12 @@ const ANSWERS: [&str; 34] = [
     "Appended",
     "VerificationRecorded",
     "Swept",
+    "ItemCancelled",
+    "Requeued",
+    "Pruned",
+    "Erased",
+    "Purged",
+    "Invalidated",
     "OperationBegun",
     "OperationFinished",
     "Superseded",
@@ -148,6 +154,10 @@ const ANSWERS: [&str; 34] = [
     "RepeatedIdentity",
     "NoSuchOperation",
     "OperationOwned",
+    "WorkItemEnded",
+    "NotRequeuable",
+    "NoCopy",
+    "OperationUnfinished",
     "reclaimed",
 ];
 

@@ -9,8 +9,8 @@ use steadfast_store::conformance::{Harness, Instance};
 use steadfast_store::env::Env;
 use steadfast_store::{
     Batch, ChangeStamp, Checkpoint, CheckpointId, CheckpointPage, Command, Committed, Entry, Health,
-    MemoryStore, Operation, OperationKey, OperationPage, OperationRecord, Source, Store, StoreError, Task,
-    TaskId, TaskRecord, WorkItem, WorkItemId,
+    MemoryStore, Monitoring, Operation, OperationKey, OperationPage, OperationRecord, Source, Store,
+    StoreError, Task, TaskId, TaskPage, TaskRecord, WorkItem, WorkItemId, WorkItemPage,
 };
 
 /// What a bug may change. Every method hands on by itself.
@@ -84,6 +84,18 @@ impl<B: Bug> Store for Wrapper<B> {
 
     async fn operations(&self, task: &TaskId, page: OperationPage) -> Result<Vec<Operation>, StoreError> {
         self.store.operations(task, page).await
+    }
+
+    async fn work_items(&self, page: WorkItemPage) -> Result<Vec<WorkItem>, StoreError> {
+        self.store.work_items(page).await
+    }
+
+    async fn tasks(&self, page: TaskPage) -> Result<Vec<Task>, StoreError> {
+        self.store.tasks(page).await
+    }
+
+    async fn monitoring(&self) -> Result<Monitoring, StoreError> {
+        self.store.monitoring().await
     }
 
     async fn health(&self) -> Result<Health, StoreError> {
