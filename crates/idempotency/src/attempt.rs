@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use steadfast_store::{
-    Batch, Committed, FinishOperation, Guard, OperationKey, OperationStatus, OperationToken, PayloadTooLarge,
-    RESOLVE_PATIENCE, Store, StoreTime, commit_resolved,
+    Batch, Committed, Durability, FinishOperation, Guard, OperationEnd, OperationKey, OperationStatus,
+    OperationToken, PayloadTooLarge, RESOLVE_PATIENCE, Store, StoreTime, commit_resolved,
 };
 
 use crate::call::ToolOutput;
@@ -42,6 +42,7 @@ pub struct Attempt {
     pub(crate) number: u32,
     pub(crate) expires_at: StoreTime,
     pub(crate) lease: Option<Guard>,
+    pub(crate) durability: Durability,
 }
 
 impl Attempt {
@@ -96,25 +97,38 @@ impl Attempt {
         self.submit(output, None).await
     }
 
+    /// Says that the tool was not called, and will not be by this attempt: whoever asks next makes the call at once.
+    /// Durable as a result is.
+    ///
+    /// # Errors
+    /// [`LedgerError::TakenOver`]; [`LedgerError::Ended`]; [`LedgerError::Store`].
+    pub async fn give_up(&self) -> Result<(), LedgerError> {
+        let end = OperationEnd::DidNotHappen;
+        let finish = FinishOperation { key: self.key.clone(), token: self.token, end };
+        submit(&self.store, self.durability, finish, None).await.map(drop)
+    }
+
     async fn submit(&self, output: ToolOutput, guard: Option<Guard>) -> Result<OperationStatus, LedgerError> {
         let finish = self.finish_command(output)?;
-        submit(&self.store, finish, guard).await
+        submit(&self.store, self.durability, finish, guard).await
     }
 }
 
-/// Commits the end of an operation alone, durably.
+/// Commits the end of an operation alone.
 pub(crate) async fn submit(
     store: &Arc<dyn Store>,
+    durability: Durability,
     finish: FinishOperation,
     guard: Option<Guard>,
 ) -> Result<OperationStatus, LedgerError> {
     let key = finish.key.clone();
     let status = match &finish.end {
-        steadfast_store::OperationEnd::Succeeded(_) => OperationStatus::Succeeded,
-        steadfast_store::OperationEnd::Failed(_) => OperationStatus::Failed,
-        steadfast_store::OperationEnd::InDoubt => OperationStatus::InDoubt,
+        OperationEnd::Succeeded(_) => OperationStatus::Succeeded,
+        OperationEnd::Failed(_) => OperationStatus::Failed,
+        OperationEnd::InDoubt => OperationStatus::InDoubt,
+        OperationEnd::DidNotHappen => OperationStatus::Pending,
     };
-    let mut batch = Batch::durable();
+    let mut batch = Batch::new(durability);
     let handle = match guard {
         Some(guard) => batch.add_guarded(guard, finish),
         None => batch.add(finish),

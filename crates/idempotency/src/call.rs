@@ -5,12 +5,21 @@ use steadfast_store::{
     Abandonment, Digest, Durability, Guard, Label, OperationEnd, Payload, PayloadTooLarge, TaskId,
 };
 
+use crate::error::LedgerError;
+use crate::flight::Intent;
+
 /// What may be done with a call whose caller vanished before it told the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Effect {
     /// Calling again does no harm: the next one who asks does so.
     Idempotent,
+    /// Calling again may do harm, but the tool can be asked whether a call reached it: see
+    /// [`run_or_ask`](crate::ToolLedger::run_or_ask).
+    Queryable,
+    /// The tool writes the attempt's token into its own transaction, together with what it does: whether that row is
+    /// there tells whether the call happened. See [`run_or_ask`](crate::ToolLedger::run_or_ask).
+    Transactional,
     /// Calling again may do harm: it stays in doubt until its late result or a person settles it.
     AtMostOnce,
 }
@@ -20,7 +29,7 @@ impl Effect {
     pub(crate) fn abandonment(self) -> Abandonment {
         match self {
             Self::Idempotent => Abandonment::Retake,
-            Self::AtMostOnce => Abandonment::Doubt,
+            Self::Queryable | Self::Transactional | Self::AtMostOnce => Abandonment::Doubt,
         }
     }
 
@@ -29,7 +38,7 @@ impl Effect {
     pub(crate) fn intent_durability(self) -> Durability {
         match self {
             Self::Idempotent => Durability::Relaxed,
-            Self::AtMostOnce => Durability::Durable,
+            Self::Queryable | Self::Transactional | Self::AtMostOnce => Durability::Durable,
         }
     }
 
@@ -37,8 +46,15 @@ impl Effect {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Idempotent => "idempotent",
+            Self::Queryable => "queryable",
+            Self::Transactional => "transactional",
             Self::AtMostOnce => "at_most_once",
         }
+    }
+
+    /// Whether the world outside can tell what became of a call.
+    pub(crate) fn can_be_asked(self) -> bool {
+        matches!(self, Self::Queryable | Self::Transactional)
     }
 }
 
@@ -76,6 +92,21 @@ impl ToolCall {
     /// A call for no task and under no lease: set those that apply.
     pub fn new(tool: Label, key: impl Into<String>, input: impl Into<Bytes>, effect: Effect) -> Self {
         Self { tool, key: key.into(), input: input.into(), effect, task: None, lease: None }
+    }
+
+    /// The operation that it is to the store.
+    pub(crate) fn intent(&self) -> Result<Intent, LedgerError> {
+        Ok(Intent {
+            name: self.tool.clone(),
+            key: self.operation_key()?,
+            fingerprint: self.fingerprint(),
+            task: self.task.clone(),
+            lease: self.lease.clone(),
+            abandonment: self.effect.abandonment(),
+            durability: self.effect.intent_durability(),
+            result_durability: Durability::Durable,
+            fresh_for: None,
+        })
     }
 
     /// Digest of everything that makes it this call and no other.

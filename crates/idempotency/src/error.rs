@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use steadfast_store::{
-    Digest, InvalidId, Label, OperationKey, OperationStatus, PayloadTooLarge, Reason, Rejection, StoreError,
+    CommandError, Digest, InvalidId, Label, OperationKey, OperationStatus, PayloadTooLarge, Reason,
+    Rejection, StoreError,
 };
 
 use crate::attempt::Attempt;
@@ -110,6 +111,15 @@ impl LedgerError {
                 Self::LeaseLost(rejection)
             }
             _ => Self::Rejected(rejection),
+        }
+    }
+
+    /// What became of a command that stood alone and has no preconditions.
+    pub(crate) fn of_command(error: CommandError) -> Self {
+        match error {
+            CommandError::Rejected(rejection) => Self::Rejected(rejection),
+            CommandError::Store(error) => Self::Store(error),
+            other => Self::Store(StoreError::Failed { source: other.into() }),
         }
     }
 

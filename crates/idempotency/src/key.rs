@@ -35,7 +35,8 @@ impl ToolCall {
     }
 }
 
-fn escaped(tool: &str) -> String {
+/// Without the characters that have a meaning in a key.
+pub(crate) fn escaped(tool: &str) -> String {
     let mut escaped = String::with_capacity(tool.len());
     for character in tool.chars() {
         match character {

@@ -4,23 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steadfast_store::{
-    Batch, BeginOperation, Committed, FinishOperation, InvalidSpan, OperationEnd, OperationKey,
-    OperationRecord, OperationStatus, OperationToken, RESOLVE_PATIENCE, Reason, Store, StoreError, StoreTime,
-    Term, commit_resolved,
+    Durability, FinishOperation, InvalidSpan, OperationEnd, OperationKey, OperationStatus, Store, StoreTime,
+    Term,
 };
 
 use crate::attempt::{Attempt, submit};
 use crate::call::{ToolCall, ToolOutput};
 use crate::doubt::Doubt;
 use crate::error::LedgerError;
+use crate::flight::Flight;
+use crate::stats::Counters;
 
 /// How long a call that was begun under no lease is its caller's, when the options do not say otherwise.
 pub const TERM_DEFAULT: Duration = Duration::from_mins(5);
 /// How long [`run`](ToolLedger::run) waits for somebody else's call, when the options do not say otherwise: longer
 /// than a term, so that a caller that vanished is outwaited.
 pub const WAIT_DEFAULT: Duration = Duration::from_mins(6);
-/// How often a call is looked at anew when it changes hands in between.
-const ROUNDS_MAX: u32 = 16;
 
 /// How a ledger works.
 ///
@@ -92,9 +91,8 @@ pub enum Call {
 /// ```
 #[derive(Debug, Clone)]
 pub struct ToolLedger {
-    pub(crate) store: Arc<dyn Store>,
-    term: Term,
-    pub(crate) wait: Duration,
+    pub(crate) flight: Flight,
+    pub(crate) counters: Arc<Counters>,
 }
 
 impl ToolLedger {
@@ -104,7 +102,8 @@ impl ToolLedger {
     /// [`InvalidSpan`] for a term out of bounds.
     pub fn new(store: Arc<dyn Store>, options: LedgerOptions) -> Result<Self, InvalidSpan> {
         let LedgerOptions { term, wait } = options;
-        Ok(Self { store, term: Term::new(term)?, wait })
+        let flight = Flight { store, term: Term::new(term)?, wait };
+        Ok(Self { flight, counters: Arc::default() })
     }
 
     /// Asks for a call. When it is [`Begun`](Call::Begun) here, its intent has been written down: durably unless the
@@ -118,19 +117,23 @@ impl ToolLedger {
     /// the call is stale; [`LedgerError::EmptyKey`]; [`LedgerError::Contended`]; [`LedgerError::Store`]. The tool is
     /// not to be called after any of them.
     pub async fn call(&self, call: &ToolCall) -> Result<Call, LedgerError> {
-        let key = call.operation_key()?;
-        for _ in 0..ROUNDS_MAX {
-            // A call that has ended is answered by this one read.
-            if let Some(record) = self.store.operation(&key).await?
-                && let Some(known) = known(call, &record)?
-            {
-                return Ok(known);
-            }
-            if let Some(answer) = self.begin(call, &key).await? {
-                return Ok(answer);
-            }
+        let answer = self.flight.ask(&call.intent()?).await?;
+        match &answer {
+            Call::Replayed(_) => self.counters.replayed(),
+            Call::InDoubt(_) => self.counters.doubted(),
+            Call::Begun(_) | Call::InFlight { .. } => {}
         }
-        Err(LedgerError::Contended { key, rounds: ROUNDS_MAX })
+        Ok(answer)
+    }
+
+    /// Settles a doubt with the certainty that the call did not happen: durable on return; whoever asks next makes it.
+    ///
+    /// # Errors
+    /// [`LedgerError::TakenOver`] or [`LedgerError::Ended`] when it was settled meanwhile; [`LedgerError::Store`].
+    pub async fn settle_as_not_happened(&self, doubt: &Doubt) -> Result<(), LedgerError> {
+        let end = OperationEnd::DidNotHappen;
+        let finish = FinishOperation { key: doubt.key.clone(), token: doubt.token, end };
+        submit(&self.flight.store, Durability::Durable, finish, None).await.map(drop)
     }
 
     /// Settles a doubt with what was found out: durable on return, and from then on everybody's answer. Told again it
@@ -145,77 +148,6 @@ impl ToolLedger {
         output: ToolOutput,
     ) -> Result<OperationStatus, LedgerError> {
         let finish = FinishOperation { key: doubt.key.clone(), token: doubt.token, end: output.into_end()? };
-        submit(&self.store, finish, None).await
+        submit(&self.flight.store, Durability::Durable, finish, None).await
     }
-
-    /// Writes down the intent. `None` when the call has changed since it was read.
-    async fn begin(&self, call: &ToolCall, key: &OperationKey) -> Result<Option<Call>, LedgerError> {
-        let token = OperationToken::generate(self.store.env());
-        let begin = BeginOperation {
-            key: key.clone(),
-            fingerprint: call.fingerprint(),
-            token,
-            task: call.task.clone(),
-            lease: call.lease.clone(),
-            term: self.term,
-            abandonment: call.effect.abandonment(),
-            fresh_for: None,
-        };
-        let mut batch = Batch::new(call.effect.intent_durability());
-        // Its lease is its guard.
-        let handle = batch.add(begin);
-        let rejection = match commit_resolved(&*self.store, batch, RESOLVE_PATIENCE).await? {
-            Committed::Applied(applied) => {
-                return Ok(applied.get(handle).ok().map(|begun| {
-                    let (number, expires_at) = (begun.attempt, begun.expires_at);
-                    let (store, lease) = (Arc::clone(&self.store), call.lease.clone());
-                    Call::Begun(Attempt { store, key: key.clone(), token, number, expires_at, lease })
-                }));
-            }
-            Committed::Rejected(rejection) => rejection,
-        };
-        match rejection.reason {
-            Reason::OperationInFlight { expires_at } => {
-                Ok(Some(Call::InFlight { key: key.clone(), expires_at }))
-            }
-            Reason::OperationInDoubt { token } => self.record_doubt(key, token).await,
-            Reason::OperationEnded { .. } => Ok(None),
-            Reason::FingerprintConflict { stored } => Err(LedgerError::Conflict { key: key.clone(), stored }),
-            _ => Err(LedgerError::of_rejection(rejection)),
-        }
-    }
-
-    /// Records that nobody knows what became of the attempt with this token. Whoever was quicker, the next look at
-    /// the call tells.
-    async fn record_doubt(
-        &self,
-        key: &OperationKey,
-        token: OperationToken,
-    ) -> Result<Option<Call>, LedgerError> {
-        let finish = FinishOperation { key: key.clone(), token, end: OperationEnd::InDoubt };
-        match submit(&self.store, finish, None).await {
-            Err(LedgerError::Store(error)) => Err(error.into()),
-            // Rejected: its late result came, or it has another owner by now.
-            _ => Ok(None),
-        }
-    }
-}
-
-/// What the record of a call says to somebody who asks for it; nothing while it has not ended.
-fn known(call: &ToolCall, record: &OperationRecord) -> Result<Option<Call>, LedgerError> {
-    let OperationRecord { operation, output } = record;
-    if operation.fingerprint != call.fingerprint() {
-        return Err(LedgerError::Conflict { key: operation.key.clone(), stored: operation.fingerprint });
-    }
-    let bytes = || match output {
-        Some(output) => Ok(output.bytes().clone()),
-        None => Err(StoreError::Corrupt { what: format!("the output of {}", operation.key), source: None }),
-    };
-    Ok(match operation.status {
-        OperationStatus::Succeeded => Some(Call::Replayed(ToolOutput::Succeeded(bytes()?))),
-        OperationStatus::Failed => Some(Call::Replayed(ToolOutput::Failed(bytes()?))),
-        OperationStatus::InDoubt => Some(Call::InDoubt(Doubt::of(&call.tool, operation))),
-        // Pending, or a state that this program does not know: the store decides what may be done.
-        _ => None,
-    })
 }

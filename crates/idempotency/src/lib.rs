@@ -1,4 +1,4 @@
-//! The ledger of operations that must not happen twice.
+//! The ledger of operations that must not happen twice, and the cache of model answers.
 //!
 //! A [`ToolLedger`] writes down that a tool is about to be called, and then what came of it. Whoever asks for the
 //! same call again, in whatever process, gets the same bytes; what happens to a call whose caller vanished in between
@@ -27,13 +27,20 @@ mod attempt;
 mod call;
 mod doubt;
 mod error;
+mod flight;
+mod history;
 mod key;
 mod ledger;
+mod llm;
 mod run;
+mod stats;
 
 pub use attempt::Attempt;
 pub use call::{Effect, ToolCall, ToolOutput};
 pub use doubt::Doubt;
 pub use error::LedgerError;
+pub use history::{History, TOOL_RETENTION_DEFAULT};
 pub use ledger::{Call, LedgerOptions, TERM_DEFAULT, ToolLedger, WAIT_DEFAULT};
-pub use run::Ran;
+pub use llm::{Cached, LlmAnswer, LlmCache, LlmCacheError, LlmCacheOptions, LlmRequest, TTL_DEFAULT};
+pub use run::{Found, Ran};
+pub use stats::{CacheStats, LedgerStats};

@@ -281,6 +281,9 @@ pub enum OperationEnd {
     /// Its owner is gone and nobody knows. Allowed once the owner has lost it. Submitted again, it is recognised
     /// while the doubt lasts; once a result has settled it, it is rejected as ended.
     InDoubt,
+    /// It surely did not happen: the next caller may begin it at once, whatever it was declared to be. Nothing is
+    /// recorded of it but the number of attempts.
+    DidNotHappen,
 }
 
 impl OperationEnd {
@@ -288,13 +291,13 @@ impl OperationEnd {
     pub fn output(&self) -> Option<&Payload> {
         match self {
             Self::Succeeded(output) | Self::Failed(output) => Some(output),
-            Self::InDoubt => None,
+            Self::InDoubt | Self::DidNotHappen => None,
         }
     }
 }
 
 /// Ends an operation. Identity: the token, which must be the newest of the key. A result for an operation in doubt
-/// settles the doubt. A finished operation stays as it is.
+/// settles the doubt, and so does the word that it did not happen. A finished operation stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FinishOperation {
     /// The idempotency key.

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod asked;
 mod calls;
 mod doubts;
+mod llm;
 mod runs;
 mod stage;

@@ -380,3 +380,25 @@ pub(super) async fn pages_of_operations_run_in_the_order_of_their_keys(mut world
     check_eq!(operations(&*world.store(), &named("nobody"), None).await?, [], "the operations of no task");
     Ok(())
 }
+
+pub(super) async fn an_operation_that_did_not_happen_is_begun_at_once(mut world: World<'_>) -> Outcome {
+    world.queue("t", &["a"]).await?;
+    let lease = world.claim_one(1).await?.guard();
+    let held = BeginOperation { lease: Some(lease), ..begin_once("held", 1) };
+    world.apply(held).await?;
+    world.apply(begin_once("doubtful", 2)).await?;
+    world.advance(TERM);
+    world.apply(doubt("doubtful", 2)).await?;
+    for (key, number) in [("held", 1), ("doubtful", 2)] {
+        let freed = world.apply(end(key, number, OperationEnd::DidNotHappen)).await?;
+        check_eq!(freed.status, OperationStatus::Pending, "where {key} stands");
+        let begun = world.apply(begin_once(key, number + 10)).await?;
+        check_eq!(begun.attempt, 2, "the next attempt at {key}");
+        let late = world.reason(end(key, number, OperationEnd::DidNotHappen)).await?;
+        check_eq!(late, Reason::StaleToken, "the same word once another has begun");
+        world.apply(succeed(key, number + 10, "output")).await?;
+        let refused = world.reason(end(key, number + 10, OperationEnd::DidNotHappen)).await?;
+        check_eq!(refused, ended(OperationStatus::Succeeded), "the word against a result");
+    }
+    Ok(())
+}

@@ -95,7 +95,8 @@ pub fn decide_begin(
     }
 }
 
-/// Only the newest attempt ends an operation; a result also settles a doubt; an end never changes. `item` is the
+/// Only the newest attempt ends an operation; a result also settles a doubt; an end never changes. One that did not
+/// happen is nobody's, and free to be begun. `item` is the
 /// one that the owner's lease names.
 pub fn decide_finish_operation(
     existing: Option<&Operation>,
@@ -113,7 +114,19 @@ pub fn decide_finish_operation(
         OperationEnd::Succeeded(output) => (OperationStatus::Succeeded, Some(output.digest())),
         OperationEnd::Failed(output) => (OperationStatus::Failed, Some(output.digest())),
         OperationEnd::InDoubt => (OperationStatus::InDoubt, None),
+        OperationEnd::DidNotHappen => (OperationStatus::Pending, None),
     };
+    if matches!(command.end, OperationEnd::DidNotHappen) {
+        return match operation.status {
+            OperationStatus::Pending | OperationStatus::InDoubt => {
+                let owner = Ownership { token: command.token, lease: None, expires_at: now.store };
+                let freed =
+                    Operation { status, owner, abandonment: Abandonment::Retake, ..operation.clone() };
+                Decision::Apply(freed, OperationFinished { status })
+            }
+            ended => Decision::Rejected(Reason::OperationEnded { status: ended }),
+        };
+    }
     match operation.status {
         OperationStatus::Pending if status == OperationStatus::InDoubt && is_owned(operation, item, now) => {
             Decision::Rejected(Reason::OperationOwned { expires_at: operation.owner.expires_at })

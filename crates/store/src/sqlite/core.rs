@@ -15,6 +15,7 @@ use crate::env::{Env, Failpoint};
 use crate::error::{OpenError, StoreError};
 use crate::outcome::Committed;
 use crate::own_files::OwnFile;
+use crate::record::OperationStatus;
 use crate::sqlite::connect::{self, FileIdentity};
 use crate::sqlite::failure::{Trouble, again};
 use crate::sqlite::heads::Heads;
@@ -529,5 +530,10 @@ fn is_io(trouble: &Trouble) -> bool {
 
 /// An update that may set a row to what it is already.
 fn may_write_no_page(write: &Write) -> bool {
-    matches!(write, Write::RecordVerification(..))
+    match write {
+        Write::RecordVerification(..) => true,
+        // Freed again at the same instant.
+        Write::UpdateOperation(operation, None) => operation.status == OperationStatus::Pending,
+        _ => false,
+    }
 }
