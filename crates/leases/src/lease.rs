@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steadfast_store::{
-    CommandError, Durability, Guard, Settle, SettleItem, Settled, StoreError, WorkItem, commit_one_resolved,
+    CommandError, Delay, Durability, Guard, Settle, SettleItem, Settled, StoreError, WorkItem,
+    commit_one_resolved,
 };
 
 use crate::heartbeat;
 use crate::hold::{Hold, Loss};
+use crate::retry::RetryPolicy;
+use crate::sync::CancellationToken;
 
 /// Why a lease could not be renewed.
 #[derive(Debug, thiserror::Error)]
@@ -62,15 +65,16 @@ pub enum RenewError {
 pub struct Lease {
     item: WorkItem,
     hold: Arc<Hold>,
+    retry: RetryPolicy,
 }
 
 impl Lease {
-    pub(crate) fn new(item: WorkItem, hold: Hold, heartbeat: bool) -> Self {
+    pub(crate) fn new(item: WorkItem, hold: Hold, heartbeat: bool, retry: RetryPolicy) -> Self {
         let hold = Arc::new(hold);
         if heartbeat {
             heartbeat::start(&hold);
         }
-        Self { item, hold }
+        Self { item, hold, retry }
     }
 
     /// The item, as it stood when it was claimed.
@@ -112,6 +116,18 @@ impl Lease {
         async move { hold.ended().await }
     }
 
+    /// A token that is cancelled when the holder must stop, for work that takes one. Started here, it watches the
+    /// lease until that has ended.
+    pub fn cancellation(&self) -> CancellationToken {
+        let token = CancellationToken::new();
+        let (cancel, lost) = (token.clone(), self.lost());
+        self.hold.store().env().runtime().spawn(Box::pin(async move {
+            lost.await;
+            cancel.cancel();
+        }));
+        token
+    }
+
     /// Renews now, beside the heartbeat. Relaxed: a renewal that is lost with the power shortens a lease that a new
     /// boot ends anyway. Dropping the future loses the answer only.
     ///
@@ -128,14 +144,45 @@ impl Lease {
         SettleItem { guard: self.guard(), settle, detail: String::new() }
     }
 
+    /// Has the item tried again by the manager's [`RetryPolicy`], and says why; after its last attempt it is a dead
+    /// letter instead, as the answer tells. Otherwise as [`finish`](Self::finish).
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub async fn retry(&self, why: impl Into<String>) -> Result<Settled, CommandError> {
+        let delay = self.retry.delay(self.item.attempt, self.hold.store().env().rng()).unwrap_or(Delay::ZERO);
+        self.end(Settle::Retry(delay), why.into()).await
+    }
+
+    /// Gives the item up, and says why: a dead letter. Otherwise as [`finish`](Self::finish).
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub async fn fail(&self, why: impl Into<String>) -> Result<Settled, CommandError> {
+        self.end(Settle::Failed, why.into()).await
+    }
+
+    /// Hands the item back untouched, at once available to others; the attempt does not count. Otherwise as
+    /// [`finish`](Self::finish).
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub async fn release(&self) -> Result<Settled, CommandError> {
+        self.end(Settle::Released, String::new()).await
+    }
+
     /// Ends this lease in a commit of its own, durable on return. An unknown answer is resolved by submitting the
     /// same batch again. Dropping the future loses the answer, not the write; after an error it may be called again.
     ///
     /// # Errors
     /// [`CommandError`]: a [`Rejection`](steadfast_store::Rejection) when the lease had been lost.
     pub async fn finish(&self, settle: Settle) -> Result<Settled, CommandError> {
-        let settled =
-            commit_one_resolved(self.hold.store(), Durability::Durable, self.settle(settle)).await?;
+        self.end(settle, String::new()).await
+    }
+
+    async fn end(&self, settle: Settle, detail: String) -> Result<Settled, CommandError> {
+        let settle = SettleItem { detail, ..self.settle(settle) };
+        let settled = commit_one_resolved(self.hold.store(), Durability::Durable, settle).await?;
         self.hold.end(Loss::GivenUp);
         Ok(settled)
     }

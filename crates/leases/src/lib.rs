@@ -36,8 +36,13 @@ mod heartbeat;
 mod hold;
 mod lease;
 mod manager;
+mod queue;
+mod retry;
 mod sync;
 
 pub use hold::Loss;
 pub use lease::{Lease, RenewError};
 pub use manager::{LeaseManager, LeaseOptions, TERM_DEFAULT, WORK_POLL_INTERVAL};
+pub use retry::RetryPolicy;
+/// The token of [`Lease::cancellation`].
+pub use tokio_util::sync::CancellationToken;

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use steadfast_store::limits::COMMIT_WAIT_DEFAULT;
 use steadfast_store::{
-    Batch, Claim, Committed, Durability, Guard, HolderId, InvalidSpan, Settle, SettleItem, Store, StoreError,
-    Term, TransitionId, WorkItem, commit_one_resolved, commit_resolved,
+    Batch, Claim, Committed, Durability, Guard, HolderId, InvalidSpan, Label, Settle, SettleItem, Store,
+    StoreError, TaskId, Term, TransitionId, WorkItem, commit_one_resolved, commit_resolved,
 };
 
 use crate::hold::Hold;
 use crate::lease::Lease;
+use crate::retry::RetryPolicy;
 use crate::sync::oneshot;
 
 /// How long a lease lasts without renewal, when the options do not say otherwise.
@@ -44,12 +45,20 @@ pub struct LeaseOptions {
     pub term: Duration,
     /// Whether leases renew themselves in the background: on unless switched off.
     pub heartbeat: bool,
+    /// Only items of these kinds are claimed; of any when empty. At most
+    /// [`KINDS_MAX`](steadfast_store::limits::KINDS_MAX).
+    pub kinds: Vec<Label>,
+    /// Only items of this task are claimed.
+    pub task: Option<TaskId>,
+    /// When [`Lease::retry`] has an item tried again.
+    pub retry: RetryPolicy,
 }
 
 impl LeaseOptions {
-    /// The defaults for this holder: a term of [`TERM_DEFAULT`], with heartbeat.
+    /// The defaults for this holder: any item, a term of [`TERM_DEFAULT`], with heartbeat.
     pub fn new(holder: HolderId) -> Self {
-        Self { holder, term: TERM_DEFAULT, heartbeat: true }
+        let (kinds, task, retry) = (Vec::new(), None, RetryPolicy::default());
+        Self { holder, term: TERM_DEFAULT, heartbeat: true, kinds, task, retry }
     }
 }
 
@@ -58,10 +67,9 @@ impl LeaseOptions {
 /// See the [crate](crate) for an example.
 #[derive(Debug, Clone)]
 pub struct LeaseManager {
-    store: Arc<dyn Store>,
-    holder: HolderId,
+    pub(crate) store: Arc<dyn Store>,
     term: Term,
-    heartbeat: bool,
+    options: Arc<LeaseOptions>,
 }
 
 impl LeaseManager {
@@ -70,8 +78,7 @@ impl LeaseManager {
     /// # Errors
     /// [`InvalidSpan`] for a term out of bounds.
     pub fn new(store: Arc<dyn Store>, options: LeaseOptions) -> Result<Self, InvalidSpan> {
-        let LeaseOptions { holder, term, heartbeat } = options;
-        Ok(Self { store, holder, term: Term::new(term)?, heartbeat })
+        Ok(Self { store, term: Term::new(options.term)?, options: Arc::new(options) })
     }
 
     /// Claims the next available item: by priority, then by the time from which it is available. `None` when there
@@ -152,14 +159,9 @@ impl LeaseManager {
         let wait = COMMIT_WAIT_DEFAULT.min(self.term.get() / 2);
         let mut batch = Batch::durable().wait_at_most(wait);
         let claim = TransitionId::generate(env);
-        let handle = batch.add(Claim {
-            claim,
-            holder: self.holder.clone(),
-            term: self.term,
-            limit,
-            kinds: Vec::new(),
-            task: None,
-        });
+        let LeaseOptions { holder, kinds, task, .. } = &*self.options;
+        let (holder, kinds, task) = (holder.clone(), kinds.clone(), task.clone());
+        let handle = batch.add(Claim { claim, holder, term: self.term, limit, kinds, task });
         // Before the first submission: whichever of them is applied, it is applied later.
         let sent = env.clock().monotonic();
         let items = match commit_resolved(&*self.store, batch, self.term.get()).await? {
@@ -174,7 +176,7 @@ impl LeaseManager {
 
     fn lease(&self, item: WorkItem, sent: Duration) -> Lease {
         let hold = Hold::new(Arc::clone(&self.store), item.guard(), self.term, sent);
-        Lease::new(item, hold, self.heartbeat)
+        Lease::new(item, hold, self.options.heartbeat, self.options.retry)
     }
 
     /// Hands back what nobody wants. Each by itself: one that is stale must not keep the others.

@@ -2,3 +2,4 @@
 //! place.
 
 pub(crate) use tokio::sync::{oneshot, watch};
+pub(crate) use tokio_util::sync::CancellationToken;
