@@ -6,6 +6,7 @@ use steadfast_store::{
 
 use crate::evidence::{EvidenceReport, Finding, InvalidEvidence};
 use crate::step::ERROR_BOUNDARY;
+use crate::verify::VerificationReport;
 
 /// Trouble with a checkpoint. Unless it holds [`StoreError::Unknown`], nothing was written.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,9 @@ pub enum CheckpointError {
         /// Why.
         finding: Finding,
     },
+    /// The checkpoint does not verify now, so nothing was made of it.
+    #[error("nothing goes on from a checkpoint that does not verify: {0}")]
+    NotVerified(Box<VerificationReport>),
     /// No such checkpoint.
     #[error("there is no checkpoint {checkpoint}: check the id; it may have been pruned")]
     NoSuchCheckpoint {

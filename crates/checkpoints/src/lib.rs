@@ -35,15 +35,20 @@
 //! # }
 //! ```
 
+mod begin;
+mod branch;
 mod chain;
 mod error;
 mod evidence;
 mod latest;
 mod manager;
+mod retention;
 mod step;
 mod sync;
 mod verify;
 
+pub use begin::{Begun, OpenStep, UnfinishedStep};
+pub use branch::{Copied, FORK, ROLLBACK};
 pub use chain::{ChainBreak, ChainReport};
 pub use error::CheckpointError;
 pub use evidence::{
@@ -52,5 +57,6 @@ pub use evidence::{
 };
 pub use latest::{LastVerified, Skipped, WhySkipped};
 pub use manager::{CheckpointManager, CheckpointOptions};
+pub use retention::{KEEP_DEFAULT, Pruning};
 pub use step::{ERROR_BOUNDARY, NewCheckpoint, Prepared, Step};
 pub use verify::{Fault, VerificationReport};

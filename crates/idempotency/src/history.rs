@@ -44,7 +44,7 @@ impl ToolLedger {
 
     /// Forgets the outcomes of calls that finished at least `older_than` ago by the wall clock
     /// ([`TOOL_RETENTION_DEFAULT`] is the usual choice), and says how many. A call that is forgotten would be made
-    /// again if somebody asked for it; calls in doubt are never forgotten. In pages: dropping the future ends it
+    /// again if somebody asked for it: so those of a task that goes on stay, and so do calls in doubt. In pages: dropping the future ends it
     /// between two of them.
     ///
     /// # Errors

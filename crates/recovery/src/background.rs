@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use steadfast_store::within;
 
+use crate::housekeeping::HousekeepingStats;
 use crate::sweep::{SweepStats, Sweeper};
 use crate::sync::watch;
 
+/// The period of a sweep, when nobody says otherwise: an item comes back at most this much after the end of its lease.
+pub const SWEEP_PERIOD_DEFAULT: Duration = Duration::from_mins(1);
 /// A period varies by up to one part in this many, so that the sweepers of many processes drift apart.
 const JITTER_PART: u32 = 10;
 
@@ -15,6 +18,7 @@ const JITTER_PART: u32 = 10;
 struct Progress {
     passes: u64,
     total: SweepStats,
+    housekeeping: HousekeepingStats,
     ended: bool,
 }
 
@@ -42,9 +46,17 @@ pub struct Sweeping {
 }
 
 impl Sweeper {
+    /// Sweeps every [`SWEEP_PERIOD_DEFAULT`]; see [`run_every`](Self::run_every).
+    ///
+    /// # Panics
+    /// As [`run_every`](Self::run_every).
+    pub fn run(self) -> Sweeping {
+        self.run_every(SWEEP_PERIOD_DEFAULT)
+    }
+
     /// Sweeps now and then every `period`, give or take a tenth, until the handle is stopped or dropped. A period is
     /// counted from the end of the pass before, so passes never overlap. A pass that met errors is followed by the
-    /// next one like any other.
+    /// next one like any other. Housekeeping follows a pass whenever it is due.
     ///
     /// # Panics
     /// Outside of a tokio runtime, when the store's environment is the system's.
@@ -66,12 +78,17 @@ impl Sweeper {
         period: Duration,
     ) {
         let env = self.store().env();
+        let mut cleaned: Option<Duration> = None;
         while !*stopped.borrow() {
             let stats = self.run_once().await;
-            report.send_modify(|progress| {
-                progress.passes += 1;
-                progress.total += &stats;
-            });
+            report.send_modify(|progress| progress.total += &stats);
+            let now = env.clock().monotonic();
+            if cleaned.is_none_or(|cleaned| now.saturating_sub(cleaned) >= self.housekeeping().every) {
+                cleaned = Some(now);
+                let round = self.housekeeping().run_once(self.store()).await;
+                report.send_modify(|progress| progress.housekeeping += &round);
+            }
+            report.send_modify(|progress| progress.passes += 1);
             // A change is a stop, and so is a handle that is gone.
             if within(env, jittered(period, env.rng()), stopped.changed()).await.is_some() {
                 return;
@@ -84,6 +101,11 @@ impl Sweeping {
     /// The sums over all passes so far.
     pub fn total(&self) -> SweepStats {
         self.progress.borrow().total.clone()
+    }
+
+    /// The sums over all rounds of housekeeping so far.
+    pub fn housekeeping(&self) -> HousekeepingStats {
+        self.progress.borrow().housekeeping.clone()
     }
 
     /// Waits until at least so many passes have ended, or the sweep itself has.

@@ -1,7 +1,8 @@
 //! Recovery: the sweep that reclaims expired leases, and the plan to resume a task.
 //!
 //! A [`Sweeper`] gives the items of holders that vanished to others, once or in the background; any number of them
-//! may run beside one another and beside live heartbeats. [`resume_plan`] then tells whoever claims such an item
+//! may run beside one another and beside live heartbeats. In the background it also lets go of what is old
+//! ([`Housekeeping`]). [`resume_plan`] then tells whoever claims such an item
 //! where its task goes on, and which operations need a look before it does.
 //!
 //! ```
@@ -29,10 +30,12 @@
 //! ```
 
 mod background;
+mod housekeeping;
 mod resume;
 mod sweep;
 mod sync;
 
-pub use background::Sweeping;
+pub use background::{SWEEP_PERIOD_DEFAULT, Sweeping};
+pub use housekeeping::{Housekeeping, HousekeepingStats};
 pub use resume::{RecoveryError, ResumePlan, resume_plan};
 pub use sweep::{SweepOptions, SweepStats, Sweeper};

@@ -9,6 +9,8 @@ use steadfast_store::{
     commit_resolved,
 };
 
+use crate::housekeeping::Housekeeping;
+
 /// Most pages of one pass: terms so short that leases expire as fast as they are swept must not keep it for ever.
 const PAGES_MAX: u32 = 100_000;
 /// Failed pages in a row after which a pass gives up.
@@ -21,19 +23,22 @@ const ERROR_PAUSE: Duration = Duration::from_millis(50);
 /// ```
 /// use steadfast_recovery::SweepOptions;
 ///
-/// assert_eq!(SweepOptions { page: 100 }, SweepOptions { page: 100, ..SweepOptions::default() });
+/// let options = SweepOptions { page: 100, ..SweepOptions::default() };
+/// assert_eq!(options.housekeeping.keep_checkpoints, Some(100));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SweepOptions {
     /// Most leases reclaimed in one commit: 1 to [`PAGE_ROWS_MAX`](steadfast_store::limits::PAGE_ROWS_MAX). Larger
     /// is faster; smaller lets other commits in between earlier.
     pub page: u32,
+    /// What a sweep in the background lets go of on the way.
+    pub housekeeping: Housekeeping,
 }
 
 impl Default for SweepOptions {
-    /// Pages of 256.
+    /// Pages of 256, and the usual housekeeping.
     fn default() -> Self {
-        Self { page: 256 }
+        Self { page: 256, housekeeping: Housekeeping::default() }
     }
 }
 
@@ -124,6 +129,10 @@ impl Sweeper {
     /// A sweeper over `store`.
     pub fn new(store: Arc<dyn Store>, options: SweepOptions) -> Self {
         Self { store, options }
+    }
+
+    pub(crate) fn housekeeping(&self) -> &Housekeeping {
+        &self.options.housekeeping
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn Store> {

@@ -229,7 +229,7 @@ pub struct EraseCheckpoint {
 }
 
 /// Removes finished operations whose key begins with `prefix`, the oldest first. Those that are pending or in doubt
-/// stay, whatever their age. Stands alone in its batch. Submitted again it removes the next page.
+/// stay, whatever their age, and so do those of a task that has not ended: it may ask for them again. Stands alone in its batch. Submitted again it removes the next page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PurgeOperations {
     /// What the keys begin with; all do when it is empty.

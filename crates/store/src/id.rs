@@ -136,9 +136,16 @@ text_id! {
 generated!(TaskId, WorkItemId);
 
 impl Label {
-    /// A label of the code's own, known to be one.
-    pub(crate) fn constant(text: &'static str) -> Self {
-        Self(Arc::from(text))
+    /// A label that stands in the code.
+    ///
+    /// # Panics
+    /// When it is none: a mistake in the calling code.
+    #[track_caller]
+    pub fn constant(text: &'static str) -> Self {
+        match Self::new(text) {
+            Ok(label) => label,
+            Err(error) => panic!("{text:?} is no label: {error}"),
+        }
     }
 }
 

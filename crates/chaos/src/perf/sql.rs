@@ -70,8 +70,11 @@ pub(super) mod layout {
                     parent_link     BLOB    NOT NULL,
                     link            BLOB    NOT NULL,
                     evidence        BLOB    NOT NULL,
-                    payload         BLOB    NOT NULL
+                    payload         BLOB    NOT NULL,
+                    copy_of         BLOB,
+                    erased_at       TEXT
                 ) STRICT;
+                CREATE INDEX idx_checkpoints_copies ON checkpoints (copy_of) WHERE copy_of IS NOT NULL;
                 CREATE UNIQUE INDEX idx_checkpoints_task_seq ON checkpoints (task_id, sequence_number);"
             )
         };

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod begun;
+mod branches;
 mod chains;
 mod evidence;
 mod latest;

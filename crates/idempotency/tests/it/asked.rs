@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use steadfast_idempotency::{Call, Effect, Found, LedgerError, Ran, ToolCall};
-use steadfast_store::{Durability, OperationStatus, Store};
+use steadfast_store::{Durability, OperationStatus, Store, StoreExt};
 
 use crate::stage::{Stage, TERM, begun, call, done};
 
@@ -128,6 +128,10 @@ async fn the_history_of_a_task_lists_its_calls_and_a_purge_forgets_the_old_ones(
     assert_eq!(stage.ledger.history(&task, rest.next, 2).await.unwrap().next, None);
     assert!(stage.ledger.history(&task, None, 0).await.is_err());
 
+    assert_eq!(stage.ledger.purge(TERM).await.unwrap(), 0, "the task goes on");
+    let end = steadfast_store::TaskEnd::Succeeded;
+    let result = steadfast_store::Payload::empty();
+    stage.store.finish_task(steadfast_store::FinishTask { task, end, result }).await.unwrap();
     assert_eq!(stage.ledger.purge(TERM).await.unwrap(), 1, "the oldest alone is old enough");
     assert_eq!(stage.ledger.purge(std::time::Duration::ZERO).await.unwrap(), 1, "what is under way stays");
     assert!(stage.store.operation(&rest.calls[0].key).await.unwrap().is_some());

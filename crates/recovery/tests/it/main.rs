@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod background;
+mod housekeeping;
 mod resume;
 mod stage;
 mod sweeps;

@@ -127,7 +127,7 @@ impl Stage {
     }
 
     pub(crate) fn sweeper(&self, page: u32) -> Sweeper {
-        Sweeper::new(self.store.clone(), SweepOptions { page })
+        Sweeper::new(self.store.clone(), SweepOptions { page, ..SweepOptions::default() })
     }
 
     pub(crate) async fn create_task(&self, id: &str) -> TaskId {

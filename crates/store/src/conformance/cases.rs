@@ -205,6 +205,7 @@ macro_rules! for_each_conformance_case {
                 an_erased_payload_is_gone_with_its_copies_and_the_chain_still_verifies
                 copies_are_erased_though_their_origin_was_pruned
                 only_finished_operations_are_purged_the_oldest_first
+                the_outcomes_of_a_task_that_goes_on_are_not_purged
                 an_invalidated_outcome_is_begun_anew
                 an_outcome_past_its_freshness_is_begun_anew_in_its_place
                 a_removal_stands_alone_in_its_batch_and_within_bounds

@@ -1,10 +1,10 @@
 //! Cases about what is removed on purpose: old checkpoints, erased payloads, stale outcomes.
 
 use crate::batch::Batch;
-use crate::command::{AppendCheckpoint, BeginOperation, OperationEnd};
+use crate::command::{AppendCheckpoint, BeginOperation, OperationEnd, TaskEnd};
 use crate::conformance::commands::{
-    BatchExt, append, begin, begin_once, checkpoint, create, doubt, end, erase, invalidate, ms, named, one,
-    payload, prune, purge, succeed, verify,
+    BatchExt, append, begin, begin_once, checkpoint, create, doubt, end, erase, finish, invalidate, ms,
+    named, one, payload, prune, purge, succeed, verify,
 };
 use crate::conformance::failure::{Failure, Outcome, check, check_eq};
 use crate::conformance::world::World;
@@ -141,6 +141,20 @@ pub(super) async fn only_finished_operations_are_purged_the_oldest_first(mut wor
     for key in ["a:pending", "a:doubtful"] {
         check!(world.store().operation(&named(key)).await?.is_some(), "{key} stays");
     }
+    Ok(())
+}
+
+pub(super) async fn the_outcomes_of_a_task_that_goes_on_are_not_purged(mut world: World<'_>) -> Outcome {
+    world.applied(&one(create("t")).with(create("u"))).await?;
+    for (number, (key, task)) in (1..).zip([("1", Some("t")), ("2", Some("u")), ("3", None)]) {
+        world.apply(BeginOperation { task: task.map(named), ..begin(key, number) }).await?;
+        world.apply(succeed(key, number, "output")).await?;
+    }
+    world.apply(finish("u", TaskEnd::Failed)).await?;
+    check_eq!(world.apply(purge("", ms(0), 10)).await?, Purged { removed: 2 }, "those that nobody asks for");
+    check!(world.store().operation(&named("1")).await?.is_some(), "the outcome of the task that goes on");
+    world.apply(finish("t", TaskEnd::Succeeded)).await?;
+    check_eq!(world.apply(purge("", ms(0), 10)).await?, Purged { removed: 1 }, "once it has ended");
     Ok(())
 }
 

@@ -305,6 +305,10 @@ impl Rows for Tables {
             .operations
             .iter()
             .filter(|(key, _)| key.as_str().starts_with(&purge.prefix))
+            .filter(|(_, record)| {
+                let task = record.operation.task.as_ref().and_then(|task| self.tasks.get(task));
+                task.is_none_or(|task| task.task.status.is_terminal())
+            })
             .filter_map(|(key, record)| Some((record.operation.finished_at?, key.clone())))
             .filter(|(finished_at, _)| *finished_at <= now.minus(purge.older_than))
             .collect();

@@ -286,9 +286,11 @@ pub(super) mod operation {
          WHERE idempotency_key = ?1 AND status IN ('succeeded', 'failed')";
     pub(in super::super) const DELETE: &str =
         "DELETE FROM idempotency_keys WHERE idempotency_key = ?1 AND status IN ('succeeded', 'failed')";
-    pub(in super::super) const STALE: &str = "SELECT idempotency_key FROM idempotency_keys
-         WHERE finished_at <= ?1 AND substr(idempotency_key, 1, length(?2)) = ?2
-         ORDER BY finished_at, idempotency_key LIMIT ?3";
+    pub(in super::super) const STALE: &str =
+        "SELECT o.idempotency_key FROM idempotency_keys o LEFT JOIN tasks t ON t.task_id = o.task_id
+         WHERE o.finished_at <= ?1 AND substr(o.idempotency_key, 1, length(?2)) = ?2
+           AND (o.task_id IS NULL OR t.status IN ('succeeded', 'failed', 'cancelled'))
+         ORDER BY o.finished_at, o.idempotency_key LIMIT ?3";
 }
 
 pub(super) mod health {

@@ -18,6 +18,7 @@ mod own_files;
 mod processes;
 mod pruning;
 mod read_only;
+mod reference_sql;
 mod replaced;
 mod schema;
 mod store_time;
