@@ -47,6 +47,9 @@ mod step;
 mod sync;
 mod verify;
 
+/// The store below, for those who depend on this crate alone.
+pub use steadfast_store as store;
+
 pub use begin::{Begun, OpenStep, UnfinishedStep};
 pub use branch::{Copied, FORK, ROLLBACK};
 pub use chain::{ChainBreak, ChainReport};

@@ -35,6 +35,9 @@ mod llm;
 mod run;
 mod stats;
 
+/// The store below, for those who depend on this crate alone.
+pub use steadfast_store as store;
+
 pub use attempt::Attempt;
 pub use call::{Effect, ToolCall, ToolOutput};
 pub use doubt::Doubt;

@@ -40,6 +40,9 @@ mod queue;
 mod retry;
 mod sync;
 
+/// The store below, for those who depend on this crate alone.
+pub use steadfast_store as store;
+
 pub use hold::Loss;
 pub use lease::{Lease, RenewError};
 pub use manager::{LeaseManager, LeaseOptions, TERM_DEFAULT, WORK_POLL_INTERVAL};

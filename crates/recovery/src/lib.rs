@@ -35,6 +35,11 @@ mod resume;
 mod sweep;
 mod sync;
 
+/// The checkpoints that a resume plan goes on from.
+pub use steadfast_checkpoints as checkpoints;
+/// The store below, for those who depend on this crate alone.
+pub use steadfast_store as store;
+
 pub use background::{SWEEP_PERIOD_DEFAULT, Sweeping};
 pub use housekeeping::{Housekeeping, HousekeepingStats};
 pub use resume::{RecoveryError, ResumePlan, resume_plan};

@@ -64,13 +64,16 @@ pub use steadfast_store::{Store, StoreExt, open};
 /// What a worker needs, in one `use`.
 pub mod prelude {
     pub use steadfast_checkpoints::{
-        CheckpointManager, CheckpointOptions, EvidencePack, NewCheckpoint, Piece, Prepared, Rule,
+        Begun, CheckpointManager, CheckpointOptions, EvidencePack, NewCheckpoint, Piece, Prepared, Rule,
     };
     pub use steadfast_idempotency::{
-        Attempt, Call, Doubt, Effect, LedgerOptions, ToolCall, ToolLedger, ToolOutput,
+        Attempt, Call, Doubt, Effect, Found, LedgerOptions, LlmAnswer, LlmCache, LlmCacheOptions, LlmRequest,
+        ToolCall, ToolLedger, ToolOutput,
     };
-    pub use steadfast_leases::{Lease, LeaseManager, LeaseOptions, Loss};
-    pub use steadfast_recovery::{ResumePlan, SweepOptions, SweepStats, Sweeper, Sweeping, resume_plan};
+    pub use steadfast_leases::{Lease, LeaseManager, LeaseOptions, Loss, RetryPolicy};
+    pub use steadfast_recovery::{
+        Housekeeping, ResumePlan, SweepOptions, SweepStats, Sweeper, Sweeping, resume_plan,
+    };
     pub use steadfast_store::env::Env;
     pub use steadfast_store::{
         Batch, Committed, CreateTask, Delay, Enqueue, FinishTask, Guard, HolderId, Label, Payload, Settle,
