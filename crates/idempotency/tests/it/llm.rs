@@ -134,6 +134,11 @@ async fn a_request_that_differs_in_any_one_place_misses() {
     for name in ["", "model-2", "model-1 ", "model:1"] {
         others.push(LlmRequest { model: name.into(), ..request() });
     }
+    // Only as much of a name as people read stands in the key; all of it counts.
+    let long = "m".repeat(200);
+    for name in ["model\0-1".to_owned(), long.clone(), format!("{long}1"), format!("{long}2")] {
+        others.push(LlmRequest { model: name, ..request() });
+    }
     // What stands in one place must not count as standing in another.
     others.push(LlmRequest { tenant: Some("acmemodel-1".into()), model: String::new(), ..request() });
     let mut seen = Vec::new();
