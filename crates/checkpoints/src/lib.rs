@@ -45,6 +45,7 @@ mod manager;
 mod retention;
 mod step;
 mod sync;
+mod telemetry;
 mod verify;
 
 /// The store below, for those who depend on this crate alone.

@@ -12,6 +12,7 @@ use crate::error::CheckpointError;
 use crate::evidence::{self, EvidencePack, EvidenceReport, FileHash, Finding, Judgement, Obstacle, Piece};
 use crate::step::{NewCheckpoint, Prepared, Step};
 use crate::sync::off_thread;
+use crate::telemetry;
 use crate::verify::{VerificationReport, trusted_evidence};
 
 /// How a manager works.
@@ -116,6 +117,7 @@ impl CheckpointManager {
         if self.options.auto_verify {
             let report = self.check(prepared.evidence().clone()).await;
             if report.judgement != Judgement::Verified {
+                telemetry::refused(prepared.id(), &report);
                 return Err(CheckpointError::EvidenceFailed(report));
             }
             let (checkpoint, detail) = (prepared.id(), String::new());
@@ -124,6 +126,7 @@ impl CheckpointManager {
         also(&mut batch);
         let committed = commit_resolved(&*self.store, batch, RESOLVE_PATIENCE).await?;
         let applied = committed.into_applied()?;
+        telemetry::committed();
         Ok(Step { appended: applied.get(append)?.clone(), applied })
     }
 
@@ -195,6 +198,7 @@ impl CheckpointManager {
     pub async fn verify(&self, id: CheckpointId) -> Result<VerificationReport, CheckpointError> {
         let checkpoint = self.get(id).await?.ok_or(CheckpointError::NoSuchCheckpoint { checkpoint: id })?;
         let report = self.inspect(&checkpoint).await;
+        telemetry::verified(&report);
         if let Some(verdict) = report.verdict() {
             let record = RecordVerification { checkpoint: id, verdict, detail: report.detail() };
             commit_one_resolved(&*self.store, Durability::Relaxed, record).await?;

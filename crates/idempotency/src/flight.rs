@@ -136,6 +136,7 @@ impl Flight {
         key: &OperationKey,
         token: OperationToken,
     ) -> Result<Option<Call>, LedgerError> {
+        tracing::warn!(%key, %token, "an operation is in doubt: its caller vanished before it told the result");
         let finish = FinishOperation { key: key.clone(), token, end: OperationEnd::InDoubt };
         match submit(&self.store, Durability::Durable, finish, None).await {
             Err(LedgerError::Store(error)) => Err(error.into()),

@@ -1,6 +1,9 @@
-//! What a ledger and a cache have done so far, counted in this process since they were made. Clones count together.
+//! What a ledger and a cache have done so far, counted in this process since they were made, and by the `metrics` facade.
+//! Clones count together.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use metrics::counter;
 
 /// Counts of a tool ledger.
 #[derive(Debug, Default)]
@@ -30,14 +33,17 @@ impl LedgerStats {
 
 impl Counters {
     pub(crate) fn executed(&self) {
+        counter!("steadfast_tool_executions_total").increment(1);
         self.executions.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn replayed(&self) {
+        counter!("steadfast_tool_replays_total").increment(1);
         self.replays.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn doubted(&self) {
+        counter!("steadfast_tool_doubts_total").increment(1);
         self.doubts.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -53,10 +59,10 @@ impl Counters {
 /// What a cache has done.
 #[derive(Debug, Default)]
 pub(crate) struct CacheCounters {
-    pub(crate) hits: AtomicU64,
-    pub(crate) misses: AtomicU64,
-    pub(crate) tokens_saved: AtomicU64,
-    pub(crate) cost_saved: AtomicU64,
+    hits: AtomicU64,
+    misses: AtomicU64,
+    tokens_saved: AtomicU64,
+    cost_saved: AtomicU64,
 }
 
 /// What an [`LlmCache`](crate::LlmCache) has done in this process.
@@ -80,6 +86,21 @@ impl CacheStats {
 }
 
 impl CacheCounters {
+    pub(crate) fn missed(&self) {
+        counter!("steadfast_llm_cache_misses_total").increment(1);
+        self.misses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An answer of so many tokens and that price was not asked for again.
+    pub(crate) fn hit(&self, tokens: u64, cost_micros: u64) {
+        counter!("steadfast_llm_cache_hits_total").increment(1);
+        counter!("steadfast_llm_tokens_saved_total").increment(tokens);
+        counter!("steadfast_llm_cost_saved_micros_total").increment(cost_micros);
+        self.hits.fetch_add(1, Ordering::Relaxed);
+        self.tokens_saved.fetch_add(tokens, Ordering::Relaxed);
+        self.cost_saved.fetch_add(cost_micros, Ordering::Relaxed);
+    }
+
     pub(crate) fn look(&self) -> CacheStats {
         CacheStats {
             hits: self.hits.load(Ordering::Relaxed),

@@ -7,6 +7,7 @@ use steadfast_store::{Batch, Committed, Guard, Reason, Rejection, Renew, Store, 
 
 use crate::lease::RenewError;
 use crate::sync::watch;
+use crate::telemetry;
 
 /// Why a holder must stop.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -99,7 +100,9 @@ impl Hold {
     /// How the lease has ended by now, if it has.
     pub(crate) fn look(&self) -> Option<Loss> {
         let now = self.now();
-        self.standing.send_if_modified(|standing| standing.expire(now));
+        if self.standing.send_if_modified(|standing| standing.expire(now)) {
+            telemetry::ended(&self.guard, &Loss::DeadlinePassed);
+        }
         self.standing.borrow().ended.clone()
     }
 
@@ -126,7 +129,10 @@ impl Hold {
 
     /// Ends the lease, unless it has ended before.
     pub(crate) fn end(&self, loss: Loss) {
-        self.standing.send_if_modified(|standing| standing.end(loss));
+        let told = loss.clone();
+        if self.standing.send_if_modified(|standing| standing.end(loss)) {
+            telemetry::ended(&self.guard, &told);
+        }
     }
 
     /// From now on a refused renewal may be the holder's own settlement.
@@ -152,6 +158,7 @@ impl Hold {
             Some(Ok(Committed::Applied(_))) => {
                 let (now, term) = (self.now(), self.term.get());
                 self.standing.send_modify(|standing| standing.renewed(sent, now, term));
+                telemetry::renewed();
             }
             Some(Ok(Committed::Rejected(rejection))) => return Err(self.refused(rejection)),
             Some(Err(error)) => return Err(RenewError::Store(error)),

@@ -13,6 +13,7 @@ use crate::heartbeat;
 use crate::hold::{Hold, Loss};
 use crate::retry::RetryPolicy;
 use crate::sync::CancellationToken;
+use crate::telemetry;
 
 /// Why a lease could not be renewed.
 #[derive(Debug, thiserror::Error)]
@@ -181,9 +182,11 @@ impl Lease {
     }
 
     async fn end(&self, settle: Settle, detail: String) -> Result<Settled, CommandError> {
+        let how = settle;
         let settle = SettleItem { detail, ..self.settle(settle) };
         let settled = commit_one_resolved(self.hold.store(), Durability::Durable, settle).await?;
         self.hold.end(Loss::GivenUp);
+        telemetry::settled(how);
         Ok(settled)
     }
 }

@@ -39,6 +39,7 @@ mod manager;
 mod queue;
 mod retry;
 mod sync;
+mod telemetry;
 
 /// The store below, for those who depend on this crate alone.
 pub use steadfast_store as store;

@@ -13,6 +13,7 @@ use crate::hold::Hold;
 use crate::lease::Lease;
 use crate::retry::RetryPolicy;
 use crate::sync::oneshot;
+use crate::telemetry;
 
 /// How long a lease lasts without renewal, when the options do not say otherwise.
 pub const TERM_DEFAULT: Duration = Duration::from_mins(5);
@@ -171,6 +172,7 @@ impl LeaseManager {
             }
             Committed::Rejected(rejection) => return Err(StoreError::Failed { source: rejection.into() }),
         };
+        telemetry::claimed(items.len());
         Ok(items.into_iter().map(|item| self.lease(item, sent)).collect())
     }
 

@@ -11,6 +11,8 @@ use steadfast_store::{
     TaskPage, commit_one_resolved,
 };
 
+use crate::telemetry;
+
 /// Rows removed in one commit: few enough that others get in between.
 const PAGE_ROWS: u32 = 200;
 
@@ -76,6 +78,7 @@ impl Housekeeping {
                 stats.note(purged);
             }
         }
+        telemetry::kept_house(&stats);
         stats
     }
 }

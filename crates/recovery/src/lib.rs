@@ -34,6 +34,7 @@ mod housekeeping;
 mod resume;
 mod sweep;
 mod sync;
+mod telemetry;
 
 /// The checkpoints that a resume plan goes on from.
 pub use steadfast_checkpoints as checkpoints;

@@ -10,6 +10,7 @@ use steadfast_store::{
 };
 
 use crate::housekeeping::Housekeeping;
+use crate::telemetry;
 
 /// Most pages of one pass: terms so short that leases expire as fast as they are swept must not keep it for ever.
 const PAGES_MAX: u32 = 100_000;
@@ -175,6 +176,7 @@ impl Sweeper {
         }
         let took = env.clock().monotonic().saturating_sub(began);
         stats.scan_duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        telemetry::swept(&stats);
         stats
     }
 

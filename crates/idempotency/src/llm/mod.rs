@@ -7,7 +7,6 @@ mod request;
 use std::fmt::Display;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use steadfast_store::{
@@ -159,15 +158,13 @@ impl LlmCache {
         let intent = self.intent(request)?;
         match self.flight.begun_or_replayed(&intent).await? {
             Call::Begun(attempt) => {
-                self.counters.misses.fetch_add(1, Ordering::Relaxed);
+                self.counters.missed();
                 self.ask(attempt, ask).await
             }
             Call::Replayed(output) => {
                 let answer = read(&output)?;
-                self.counters.hits.fetch_add(1, Ordering::Relaxed);
                 let tokens = answer.input_tokens.saturating_add(answer.output_tokens);
-                self.counters.tokens_saved.fetch_add(tokens, Ordering::Relaxed);
-                self.counters.cost_saved.fetch_add(answer.cost_micros, Ordering::Relaxed);
+                self.counters.hit(tokens, answer.cost_micros);
                 Ok(Cached { answer, is_hit: true })
             }
             Call::InDoubt(doubt) => Err(LedgerError::InDoubt(doubt).into()),

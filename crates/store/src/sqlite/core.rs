@@ -208,6 +208,7 @@ impl SqliteCore {
                 }
             }
             Lost::Replaced => {
+                tracing::error!(path = %self.files.0.display(), "the database or its log was replaced");
                 self.state = State::Replaced;
                 StoreError::Unknown {
                     source: "the database or its log was replaced while it was open".into(),
@@ -258,6 +259,7 @@ impl SqliteCore {
     /// syncs has overwritten the frames that the failed one left; only then is the group surely gone. What stands
     /// before them in the log is then written once more.
     fn after_failed_sync(&mut self, trouble: Trouble) -> StoreError {
+        tracing::error!(%trouble, "a commit failed at its sync: nothing is acknowledged before a marker has synced");
         self.state = State::Unsynced;
         match self.marker(MARKER_WAIT) {
             Ok(()) => trouble.not_applied(),
@@ -500,6 +502,11 @@ impl SqliteCore {
         }
         self.log.folded_at = self.log.pages;
         self.env.reach(Failpoint::WAL_CHECKPOINT_AFTER);
+    }
+
+    /// Pages at which the log is folded.
+    pub(super) fn fold_every(&self) -> u32 {
+        self.log.fold_every
     }
 
     /// Pages in the write-ahead log after the last commit. One that grows without end means a reader that never

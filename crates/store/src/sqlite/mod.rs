@@ -15,6 +15,7 @@ mod reads;
 mod recent;
 mod rows;
 mod sql;
+mod telemetry;
 mod text_time;
 mod watch;
 mod writer;

@@ -11,6 +11,7 @@ use crate::env::{Env, Failpoint};
 use crate::error::StoreError;
 use crate::sqlite::closing::AllClosed;
 use crate::sqlite::core::{Answer, SqliteCore};
+use crate::sqlite::telemetry::{self, LogAlarm};
 use crate::sqlite::watch::Watch;
 use crate::sync::queue::{Receiver, Sender, bounded};
 use crate::sync::{OwnedSemaphorePermit, Semaphore, oneshot, spawn_thread, within};
@@ -88,6 +89,7 @@ impl Writer {
             requests,
             pending: VecDeque::new(),
             log_pages: Arc::clone(&log_pages),
+            log_alarm: LogAlarm::default(),
         };
         spawn_thread("steadfast-writer", move || {
             thread.run();
@@ -149,6 +151,7 @@ struct Thread {
     requests: Receiver<Request>,
     pending: VecDeque<Request>,
     log_pages: Arc<AtomicU32>,
+    log_alarm: LogAlarm,
 }
 
 impl Thread {
@@ -206,7 +209,10 @@ impl Thread {
         let left = |request: &Request| request.batch.wait().saturating_sub(request.waited(now));
         let wait = group[..length].iter().map(left).min().unwrap_or_default();
         let answers = self.core.apply_some(&batches, wait);
-        self.log_pages.store(self.core.log_pages(), Ordering::Relaxed);
+        let pages = self.core.log_pages();
+        self.log_pages.store(pages, Ordering::Relaxed);
+        telemetry::group(&answers, pages);
+        self.log_alarm.look(pages, self.core.fold_every());
         if self.core.take_changed() {
             self.watch.bump();
         }
