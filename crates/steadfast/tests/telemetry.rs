@@ -83,6 +83,12 @@ impl Recorder for Heard {
     }
 }
 
+/// The metrics that a text names.
+fn names(text: &str) -> std::collections::BTreeSet<&str> {
+    let words = text.split(|c: char| !c.is_ascii_lowercase() && c != '_');
+    words.filter(|word| word.starts_with("steadfast_")).collect()
+}
+
 fn label(text: &str) -> Label {
     Label::new(text).unwrap()
 }
@@ -133,6 +139,19 @@ async fn a_workers_life_is_counted() {
     for _ in 0..2 {
         tools.run(&call, async || ToolOutput::Succeeded("out".into())).await.unwrap();
     }
+    let options = LedgerOptions { term: Duration::from_millis(10), ..LedgerOptions::default() };
+    let hasty = ToolLedger::new(store.clone(), options).unwrap();
+    let vanished = ToolCall::new(label("tool"), "vanished", "in", Effect::AtMostOnce);
+    assert!(matches!(hasty.call(&vanished).await.unwrap(), Call::Begun(_)));
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(matches!(hasty.call(&vanished).await.unwrap(), Call::InDoubt(_)));
+    std::fs::write(folder.path().join("proof"), "one").unwrap();
+    let evidence =
+        EvidencePack::new(Rule::All, vec![checkpoints.observe_file("proof").await.unwrap()]).unwrap();
+    std::fs::write(folder.path().join("proof"), "another").unwrap();
+    let unproved = NewCheckpoint { evidence, ..NewCheckpoint::new(task.clone(), label("step"), "state") };
+    let unproved = checkpoints.prepare(unproved).unwrap();
+    assert!(checkpoints.commit_step(&unproved, None, |_| {}).await.is_err());
     let cache = LlmCache::new(store.clone(), LlmCacheOptions::default()).unwrap();
     for _ in 0..3 {
         let answer = LlmAnswer { input_tokens: 5, ..LlmAnswer::new("because") };
@@ -152,12 +171,14 @@ async fn a_workers_life_is_counted() {
         ("steadfast_sweep_expired_found_total", 1.0),
         ("steadfast_sweep_recovered_total", 1.0),
         ("steadfast_sweep_seconds", 1.0),
+        ("steadfast_checkpoints_refused_total", 1.0),
+        ("steadfast_tool_doubts_total", 1.0),
         ("steadfast_tool_executions_total", 1.0),
         ("steadfast_tool_replays_total", 1.0),
         ("steadfast_llm_cache_misses_total", 1.0),
         ("steadfast_llm_cache_hits_total", 2.0),
         ("steadfast_llm_tokens_saved_total", 10.0),
-        ("steadfast_batches_total{outcome=rejected}", 1.0),
+        ("steadfast_batches_total{outcome=rejected}", 2.0),
     ] {
         let found = heard.get(name);
         assert!((found - expected).abs() < 1e-9, "{name} is {found}, not {expected}: {heard:?}");
@@ -165,4 +186,22 @@ async fn a_workers_life_is_counted() {
     assert!(heard.get("steadfast_batches_total{outcome=applied}") > 8.0);
     assert!(heard.get("steadfast_group_batches") > 8.0);
     assert!(heard.get("steadfast_log_pages") > 0.0);
+    manual_and_rules_speak_of_what_is_counted(&heard);
+}
+
+fn manual_and_rules_speak_of_what_is_counted(heard: &Heard) {
+    let counted: Vec<String> = heard.0.lock().unwrap().keys().cloned().collect();
+    let is_counted = |name: &str| counted.iter().any(|counted| counted.split('{').next() == Some(name));
+    let (rules, manual) =
+        (include_str!("../../../docs/alerts.yml"), include_str!("../../../docs/operations.md"));
+    for (file, text) in [("the alert rules", rules), ("the manual", manual)] {
+        let names = names(text);
+        assert!(names.len() > 10, "{file}: {names:?}");
+        let unknown: Vec<_> = names.into_iter().filter(|name| !is_counted(name)).collect();
+        assert!(unknown.is_empty(), "{file} speaks of what is never counted: {unknown:?}");
+    }
+    let told = names(manual);
+    let untold: Vec<_> =
+        counted.iter().filter(|name| !told.contains(name.split('{').next().unwrap())).collect();
+    assert!(untold.is_empty(), "the manual says nothing of {untold:?}");
 }

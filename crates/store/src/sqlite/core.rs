@@ -330,6 +330,8 @@ impl SqliteCore {
 
     fn roll_back(&mut self) {
         self.forget();
+        // What was done on the way into the transaction is done again.
+        self.data_version = 0;
         if !self.connection.is_autocommit() {
             // When even this fails SQLite has rolled back by itself, or will with the next BEGIN.
             drop(self.execute(sql::transaction::ROLLBACK));
@@ -375,6 +377,10 @@ impl SqliteCore {
             Ok(version) => {
                 self.forget();
                 self.data_version = version;
+                if let Err(trouble) = self.drop_statistics() {
+                    self.roll_back();
+                    return Err(trouble.not_applied());
+                }
             }
             Err(error) => {
                 self.roll_back();
@@ -392,6 +398,17 @@ impl SqliteCore {
             self.overwrites = wanted;
         }
         Ok(())
+    }
+
+    /// Takes an `ANALYZE` back that somebody has run, inside the transaction that is open: see
+    /// [`STATISTICS`](sql::connection::STATISTICS).
+    fn drop_statistics(&self) -> Result<(), Trouble> {
+        let mut statement = self.connection.prepare_cached(sql::connection::STATISTICS)?;
+        let tables: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        drop(statement);
+        tables
+            .iter()
+            .try_for_each(|table| Ok(self.connection.execute_batch(&sql::connection::drop_table(table))?))
     }
 
     fn jittered(&self, pause: Duration) -> Duration {

@@ -25,6 +25,15 @@ pub(super) mod connection {
     pub(in super::super) const WRITER: &str = "PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -8000;";
     pub(in super::super) const READER: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -4000;";
     pub(in super::super) const DATA_VERSION: &str = "PRAGMA data_version";
+    /// What `ANALYZE` leaves behind. The statements here are written for the plans they get without it: taken of a small
+    /// file, it makes them read whole tables for as long as the file grows.
+    pub(in super::super) const STATISTICS: &str =
+        "SELECT name FROM sqlite_schema WHERE name IN ('sqlite_stat1', 'sqlite_stat4')";
+
+    /// For a table of SQLite's own, whose name needs no quotes.
+    pub(in super::super) fn drop_table(table: &str) -> String {
+        format!("DROP TABLE {table}")
+    }
 }
 
 pub(super) mod transaction {

@@ -1,5 +1,7 @@
 //! What operators type into an SQL shell: every statement of the reference, unchanged, and every SQL block of
 //! `docs/operations.md` run on a file that a store keeps open, and answer what the store itself says.
+//!
+//! Long because the statements stand beside what they must answer, word for word.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,8 +13,8 @@ use rusqlite::types::Value;
 use steadfast_store::env::{BootReading, Clock, Env, SystemClock};
 use steadfast_store::{
     AppendCheckpoint, Batch, BeginOperation, CheckpointPage, Claim, Durability, FinishOperation, HolderId,
-    OperationEnd, OperationKey, RecordVerification, SequenceNumber, SqliteStore, Store, StoreExt,
-    SweepExpired, Term, TransitionId, Verdict, WallTime,
+    OperationEnd, OperationKey, RecordVerification, SequenceNumber, SqliteOptions, SqliteStore, Store,
+    StoreExt, SweepExpired, TransitionId, Verdict, WallTime,
 };
 
 use crate::furnished::{begin, furnish};
@@ -22,6 +24,8 @@ use crate::kit::{
 use crate::schema;
 
 const DAY: Duration = Duration::from_secs(86_400);
+/// SQL rounds to milliseconds where the store cuts them off: it may be ahead by one.
+const ROUNDING: Duration = Duration::from_millis(5);
 const MANUAL: &str = include_str!("../../../../docs/operations.md");
 /// Beside the repository, where this project is developed.
 const REFERENCE_PATH: &str = "../../../shared/reference/chaos-testing-quick-reference.md";
@@ -181,7 +185,7 @@ fn statements(block: &str) -> Vec<String> {
 /// All rows that a statement answers with, as they are.
 #[track_caller]
 fn answer(connection: &Connection, sql: &str) -> Vec<Vec<Value>> {
-    let run = || {
+    let run = || -> rusqlite::Result<Vec<Vec<Value>>> {
         let mut statement = connection.prepare(sql)?;
         let columns = statement.column_count();
         let rows = statement.query_map([], |row| (0..columns).map(|column| row.get(column)).collect())?;
@@ -318,9 +322,12 @@ async fn the_checkpoint_queries_answer_as_the_store_does() {
         [(8, &["step"; 4][..]), (3, &["step"; 3]), (1, &["error_boundary"]), (0, &["fork"; 2])]
     {
         let store = open_late(&place, DAY * days).await;
+        // In one commit: all of them at one moment, whenever midnight is.
+        let mut batch = Batch::durable();
         for kind in kinds {
-            apply(&store, durable(AppendCheckpoint { kind: label(kind), ..append("t", "state") })).await;
+            batch.add(AppendCheckpoint { kind: label(kind), ..append("t", "state") });
         }
+        apply(&store, batch).await;
         store.close().await;
     }
     let store = place.open().await;
@@ -365,6 +372,7 @@ async fn the_lease_queries_answer_as_the_store_does() {
     take(&store, "b", short).await;
     // CURRENT_TIMESTAMP counts in seconds: an expired lease is counted at the next full one.
     soon("the query counts the expired lease", || answer(&operator, EXPIRED) == [[count(1)]]).await;
+    tokio::time::sleep(ROUNDING).await;
 
     let said = store.monitoring().await.unwrap();
     assert_eq!((said.health.expired_leases, store.health().await.unwrap().expired_leases), (1, 1));
@@ -411,6 +419,7 @@ async fn after_a_step_of_the_wall_clock_the_manual_counts_expired_leases_by_stor
     assert_eq!((by_store_time(&operator), store.health().await.unwrap().expired_leases), (0, 0));
     take(&store, "b", Duration::from_millis(10)).await;
     soon("the short lease is over", || by_store_time(&operator) == 1).await;
+    tokio::time::sleep(ROUNDING).await;
     assert_eq!(store.health().await.unwrap().expired_leases, 1);
     assert!(MANUAL.contains(EXPIRED_BY_STORE_TIME));
 }
@@ -635,4 +644,21 @@ fn the_manual_holds_every_statement_of_the_reference() {
     let missing: Vec<&str> =
         REFERENCE.into_iter().filter(|sql| found.iter().all(|found| found != sql)).collect();
     assert_eq!(missing, [] as [&str; 0]);
+}
+
+#[test]
+fn the_manual_names_the_sqlite_and_the_options_of_this_version() {
+    assert!(MANUAL.contains(&format!("The store brings {} with it.", rusqlite::version())));
+    let rows = MANUAL.split_once("| option | default | meaning |\n|---|---|---|\n").unwrap().1;
+    let cells =
+        rows.lines().map_while(|row| row.strip_prefix("| `")).map(|row| row.split_once("` |").unwrap());
+    let named: Vec<(&str, &str)> =
+        cells.map(|(option, rest)| (option, rest.split('|').next().unwrap().trim())).collect();
+    let refused = SqliteOptions::from_url("sqlite:a.db?none=1").unwrap_err().to_string();
+    let options: Vec<&str> = named.iter().map(|(option, _)| *option).collect();
+    assert!(refused.ends_with(&options.join(", ")), "{refused}: the manual has {options:?}");
+    let defaults = named.iter().filter(|(_, default)| !default.is_empty());
+    let pairs: Vec<String> = defaults.map(|(option, default)| format!("{option}={default}")).collect();
+    let as_told = SqliteOptions::from_url(&format!("sqlite:a.db?{}", pairs.join("&"))).unwrap();
+    assert_eq!(as_told, SqliteOptions::new("a.db"));
 }
