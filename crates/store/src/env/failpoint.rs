@@ -31,6 +31,14 @@ impl Failpoint {
     pub const LOG_REWRITE_BEFORE: Self = Self("log-rewrite.before");
     /// The write-ahead log was written over itself and has synced; the write lock is still held.
     pub const LOG_REWRITE_AFTER: Self = Self("log-rewrite.after");
+    /// A file is about to be put into WAL mode, if it is not in it yet.
+    pub const WAL_MODE_BEFORE: Self = Self("wal-mode.before");
+    /// The file is in WAL mode.
+    pub const WAL_MODE_AFTER: Self = Self("wal-mode.after");
+    /// The clock of this boot is about to be committed.
+    pub const CLOCK_COMMIT_BEFORE: Self = Self("clock.commit.before");
+    /// The clock of this boot has been committed; nothing has read it yet.
+    pub const CLOCK_COMMIT_AFTER: Self = Self("clock.commit.after");
     /// The next statement of a migration is about to run.
     pub const MIGRATION_STATEMENT: Self = Self("migration.statement");
     /// A migration is about to commit.
@@ -38,8 +46,8 @@ impl Failpoint {
     /// A migration has committed.
     pub const MIGRATION_COMMIT_AFTER: Self = Self("migration.commit.after");
 
-    /// Every failpoint, in the order of a group's life.
-    pub const ALL: [Self; 14] = [
+    /// Every failpoint: first those of a group's life, then those of opening a file.
+    pub const ALL: [Self; 18] = [
         Self::BEGIN_BEFORE,
         Self::BEGIN_AFTER,
         Self::COMMIT_BEFORE,
@@ -54,6 +62,10 @@ impl Failpoint {
         Self::MIGRATION_STATEMENT,
         Self::MIGRATION_COMMIT_BEFORE,
         Self::MIGRATION_COMMIT_AFTER,
+        Self::WAL_MODE_BEFORE,
+        Self::WAL_MODE_AFTER,
+        Self::CLOCK_COMMIT_BEFORE,
+        Self::CLOCK_COMMIT_AFTER,
     ];
 
     /// Its name.

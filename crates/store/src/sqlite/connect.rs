@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, OptionalExtension};
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
-use crate::env::{BootId, Env};
+use crate::env::{BootId, Env, Failpoint};
 use crate::error::OpenError;
 use crate::sqlite::failure::{Trouble, denies_access};
 use crate::sqlite::options::SqliteOptions;
@@ -46,7 +46,9 @@ pub(super) fn writer(options: &SqliteOptions, env: &Env) -> Result<(Connection, 
     if version == 0 {
         connection.execute_batch(sql::connection::PAGE_SIZE).map_err(told)?;
     }
+    env.reach(Failpoint::WAL_MODE_BEFORE);
     let mode = enter_wal(&connection).map_err(told)?;
+    env.reach(Failpoint::WAL_MODE_AFTER);
     if mode != "wal" {
         let source = format!("the file cannot be kept in WAL mode, it stays in mode {mode}");
         return Err(OpenError::Failed { path: path.to_owned(), source: source.into() });
@@ -118,7 +120,9 @@ fn clock(connection: &mut Connection, env: &Env) -> Result<StoreClock, Trouble> 
         let values = (clock.boot.0, clock.anchor_ms, clock.ceiling.as_millis());
         transaction.execute(sql::clock::WRITE, values)?;
     }
+    env.reach(Failpoint::CLOCK_COMMIT_BEFORE);
     transaction.commit()?;
+    env.reach(Failpoint::CLOCK_COMMIT_AFTER);
     Ok(clock)
 }
 

@@ -17,7 +17,7 @@ use crate::child::{Process, Task, hear, say};
 use crate::kit::{Kept, Place, append, assert_is, chain, item, says, task};
 use crate::schema::{is_whole, migrate_to, newest, schema, version};
 
-/// Counts the failpoints of migrations, and ends the process at one of them.
+/// Counts the failpoints of opening a file, migrations included, and ends the process at one of them.
 #[derive(Debug)]
 struct KillAt {
     reached: AtomicUsize,
@@ -32,12 +32,16 @@ impl KillAt {
 
 impl Failpoints for KillAt {
     fn reach(&self, point: Failpoint) {
-        let of_migrations = [
+        let of_opening = [
+            Failpoint::WAL_MODE_BEFORE,
+            Failpoint::WAL_MODE_AFTER,
+            Failpoint::CLOCK_COMMIT_BEFORE,
+            Failpoint::CLOCK_COMMIT_AFTER,
             Failpoint::MIGRATION_STATEMENT,
             Failpoint::MIGRATION_COMMIT_BEFORE,
             Failpoint::MIGRATION_COMMIT_AFTER,
         ];
-        if of_migrations.contains(&point) && self.reached.fetch_add(1, Ordering::SeqCst) + 1 == self.deadly {
+        if of_opening.contains(&point) && self.reached.fetch_add(1, Ordering::SeqCst) + 1 == self.deadly {
             kill_process(getpid(), Signal::KILL).unwrap();
             // The signal may take a moment; nothing more may be written.
             loop {
