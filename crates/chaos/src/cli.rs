@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::case::{Backend, Case, Settings};
+use crate::crew::{self, CrewArgs};
 use crate::perf::{CommitterArgs, PerfArgs, commit_at_random};
 use crate::planted::Planted;
 use crate::recorder::{self, RecorderArgs};
@@ -30,6 +31,8 @@ struct Cli {
 enum Verb {
     /// Kill real processes and check what was recovered.
     Chaos(MatrixArgs),
+    /// Load one shared file with many processes and workers, and check that nothing is lost or done twice.
+    Stress(MatrixArgs),
     /// Measure what the store promises of its speed, against a floor in the same process.
     Perf(PerfArgs),
     /// The world outside, in a process of its own; started by the scenarios.
@@ -38,6 +41,9 @@ enum Verb {
     /// The process that is killed; started by the scenarios.
     #[command(hide = true)]
     Worker(WorkerArgs),
+    /// A process that loads a shared store; started by the scenarios.
+    #[command(hide = true)]
+    Crew(CrewArgs),
     /// The process whose commits a waiter hears of; started by a measurement.
     #[command(hide = true)]
     PerfCommitter(CommitterArgs),
@@ -84,10 +90,12 @@ pub struct MatrixArgs {
 /// The whole program.
 pub fn main() -> ExitCode {
     match Cli::parse().verb {
-        Verb::Chaos(args) => args.run("chaos", scenarios::CASES, None),
+        Verb::Chaos(args) => args.run("chaos", scenarios::CHAOS, None),
+        Verb::Stress(args) => args.run("stress", scenarios::STRESS, None),
         Verb::Perf(args) => args.run(),
         Verb::EffectRecorder(args) => told(recorder::record(&args)),
         Verb::Worker(args) => told(worker::work(args)),
+        Verb::Crew(args) => told(crew::crew(args)),
         Verb::PerfCommitter(args) => told(commit_at_random(&args)),
     }
 }

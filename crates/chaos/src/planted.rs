@@ -20,6 +20,22 @@ pub enum Planted {
     IgnoreLoss,
     /// The worker takes its item and does nothing, for ever.
     Hang,
+    /// A writer of the crew tells of a checkpoint that it never made.
+    ForgetAppend,
+    /// One member of the crew pauses after each checkpoint.
+    Dawdle,
+    /// The holder of many leases does not renew them.
+    NoHeartbeat,
+    /// The sweeper does not sweep.
+    SkipSweep,
+    /// The model is asked beside the cache.
+    NoCache,
+    /// A command is run beside the ledger.
+    RerunTool,
+    /// An item is done twice by its holder.
+    WorkTwice,
+    /// The worker forgets one answer of the model on its way.
+    WrongAnswer,
 }
 
 impl Planted {
@@ -34,6 +50,14 @@ impl Planted {
             Self::NoGuard => "no-guard",
             Self::IgnoreLoss => "ignore-loss",
             Self::Hang => "hang",
+            Self::ForgetAppend => "forget-append",
+            Self::Dawdle => "dawdle",
+            Self::NoHeartbeat => "no-heartbeat",
+            Self::SkipSweep => "skip-sweep",
+            Self::NoCache => "no-cache",
+            Self::RerunTool => "rerun-tool",
+            Self::WorkTwice => "work-twice",
+            Self::WrongAnswer => "wrong-answer",
         }
     }
 }

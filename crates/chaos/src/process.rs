@@ -228,3 +228,16 @@ pub fn die_here() -> ! {
         thread::park();
     }
 }
+
+/// For the started process: every line from the runner, read by a thread of its own: a read that was begun cannot be given up.
+pub fn words() -> tokio::sync::mpsc::UnboundedReceiver<String> {
+    let (word, words) = tokio::sync::mpsc::unbounded_channel();
+    drop(thread::spawn(move || {
+        for line in io::stdin().lines().map_while(Result::ok) {
+            if word.send(line).is_err() {
+                return;
+            }
+        }
+    }));
+    words
+}

@@ -30,6 +30,8 @@ pub struct TaskRow {
     pub last_sequence: u64,
     /// The link of its newest checkpoint, as it says itself.
     pub head_link: Vec<u8>,
+    /// What came of it; empty until then.
+    pub result: Vec<u8>,
 }
 
 /// A row of `checkpoints`.
@@ -88,6 +90,21 @@ pub struct ItemRow {
     pub available_at_ms: i64,
 }
 
+/// Where an item stands, in short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemStanding {
+    /// Its id.
+    pub id: String,
+    /// Where it stands.
+    pub status: String,
+    /// Who holds it.
+    pub holder: Option<String>,
+    /// Claims that counted.
+    pub attempt: u64,
+    /// The manner of its last settlement.
+    pub settlement: Option<String>,
+}
+
 /// The lease of an item, in store time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseColumns {
@@ -141,7 +158,9 @@ impl Audit {
     pub fn task(&self, key: &str) -> rusqlite::Result<Option<TaskRow>> {
         let read = |row: &Row<'_>| {
             let (status, key) = (row.get(1)?, key.to_owned());
-            Ok(TaskRow { row: row.get(0)?, key, status, last_sequence: row.get(2)?, head_link: row.get(3)? })
+            let (row_id, last_sequence, head_link) = (row.get(0)?, row.get(2)?, row.get(3)?);
+            let result = row.get::<_, Option<Vec<u8>>>(4)?.unwrap_or_default();
+            Ok(TaskRow { row: row_id, key, status, last_sequence, head_link, result })
         };
         self.connection.query_row(sql::TASK, [key], read).optional()
     }
@@ -205,6 +224,38 @@ impl Audit {
             })
         };
         self.connection.query_row(sql::ITEM, [id], read).optional()
+    }
+
+    /// All work items, in the order in which they were submitted.
+    ///
+    /// # Errors
+    /// What SQLite answers.
+    pub fn items(&self) -> rusqlite::Result<Vec<ItemStanding>> {
+        self.rows(sql::ITEMS, [], |row| {
+            Ok(ItemStanding {
+                id: row.get(0)?,
+                status: row.get(1)?,
+                holder: row.get(2)?,
+                attempt: row.get(3)?,
+                settlement: row.get(4)?,
+            })
+        })
+    }
+
+    /// How many checkpoints of this kind there are, of all tasks.
+    ///
+    /// # Errors
+    /// What SQLite answers.
+    pub fn checkpoints_of_kind(&self, kind: &str) -> rusqlite::Result<usize> {
+        self.connection.query_row(sql::CHECKPOINTS_OF_KIND, [kind], |row| row.get(0))
+    }
+
+    /// How many operations stand so whose keys begin like this.
+    ///
+    /// # Errors
+    /// What SQLite answers.
+    pub fn operations_at(&self, status: &str, prefix: &str) -> rusqlite::Result<usize> {
+        self.connection.query_row(sql::OPERATIONS_BY_STATUS, [status, prefix], |row| row.get(0))
     }
 
     fn rows<T>(

@@ -1,7 +1,8 @@
 //! Every statement with which the runner looks at a database: on a connection of its own, past all code under test.
 
 pub(super) const TASK: &str =
-    "SELECT task_id, status, last_sequence, head_link FROM tasks WHERE task_key = ?1";
+    "SELECT task_id, status, last_sequence, head_link, result FROM tasks LEFT JOIN task_payloads USING (task_id)
+     WHERE task_key = ?1";
 pub(super) const CHECKPOINTS: &str =
     "SELECT sequence_number, checkpoint_id, checkpoint_type, work_item_id, salt, payload_digest, evidence_digest,
             parent_link, link, payload, evidence
@@ -14,6 +15,11 @@ pub(super) const ITEM: &str = "SELECT status, fence, attempt, settled_fence, set
             CAST(round(unixepoch(lease_expires_at, 'subsec') * 1000) AS INTEGER),
             CAST(round(unixepoch(available_at, 'subsec') * 1000) AS INTEGER)
      FROM work_items WHERE work_item_id = ?1";
+pub(super) const ITEMS: &str =
+    "SELECT work_item_id, status, lease_holder, attempt, settlement FROM work_items ORDER BY item_row";
+pub(super) const CHECKPOINTS_OF_KIND: &str = "SELECT count(*) FROM checkpoints WHERE checkpoint_type = ?1";
+pub(super) const OPERATIONS_BY_STATUS: &str =
+    "SELECT count(*) FROM idempotency_keys WHERE status = ?1 AND substr(idempotency_key, 1, length(?2)) = ?2";
 pub(super) const INTEGRITY: &str = "PRAGMA integrity_check";
 pub(super) const FOREIGN_KEYS: &str = "PRAGMA foreign_key_check";
 pub(super) const QUERY_ONLY: &str = "PRAGMA query_only = ON";

@@ -165,6 +165,15 @@ impl Check {
         self
     }
 
+    /// The figure belongs just where its limit is: it is not *near* it.
+    #[must_use]
+    pub fn exact(mut self) -> Self {
+        if self.status == CheckStatus::Near {
+            self.status = CheckStatus::Ok;
+        }
+        self
+    }
+
     /// Whether the case fails by it.
     pub fn is_failure(&self) -> bool {
         match self.status {
@@ -294,6 +303,13 @@ mod tests {
             Figure::count("lost", 1).at_most(0.0).advisory().is_failure(),
             "a count fails whatever is said"
         );
+    }
+
+    #[test]
+    fn a_figure_that_belongs_at_its_limit_is_not_near_it() {
+        let share = |share| Figure::new("hit_rate", share, Unit::Percent).at_least(50.0);
+        assert_eq!((share(50.0).status, share(50.0).exact().status), (CheckStatus::Near, CheckStatus::Ok));
+        assert!(share(49.9).exact().is_failure());
     }
 
     #[test]

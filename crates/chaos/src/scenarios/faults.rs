@@ -122,9 +122,25 @@ impl Faults {
         task: &str,
         run: &str,
     ) -> Result<(TaskRow, Vec<CheckpointRow>), CaseError> {
+        self.look_at_whole(audit, run)?;
+        self.look_at_chain(audit, task, run)
+    }
+
+    /// Looks at the file as a whole.
+    pub(super) fn look_at_whole(&mut self, audit: &Audit, run: &str) -> Result<(), CaseError> {
         for fault in audit.faults()? {
             self.add(Broken::IntegrityFaults, format!("{run}: {fault}"));
         }
+        Ok(())
+    }
+
+    /// Looks at the chain of a task.
+    pub(super) fn look_at_chain(
+        &mut self,
+        audit: &Audit,
+        task: &str,
+        run: &str,
+    ) -> Result<(TaskRow, Vec<CheckpointRow>), CaseError> {
         let Some(task) = audit.task(task)? else {
             return Err(CaseError::Process { process: run.to_owned(), what: "its task is gone".to_owned() });
         };

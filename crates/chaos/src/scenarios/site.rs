@@ -17,7 +17,8 @@ use crate::audit::Audit;
 use crate::case::{CaseError, Deadline};
 use crate::planted::Planted;
 use crate::process::Process;
-use crate::recorder::{self, LISTENING};
+use crate::recorder;
+use crate::worker::ANSWER_BYTES;
 use crate::worker::die::DieAt;
 
 /// The task of every run: one database holds one.
@@ -43,6 +44,8 @@ pub(super) struct Site {
     pub(super) sweep_period: Duration,
     /// The fault that is planted in the workers.
     pub(super) planted: Option<Planted>,
+    /// How long the model takes for an answer, if the workers ask one.
+    pub(super) model_delay: Option<Duration>,
 }
 
 /// What one worker is told beside.
@@ -52,6 +55,8 @@ pub(super) struct Orders {
     pub(super) die_at: Option<DieAt>,
     /// After how many steps of its own to wait for a line.
     pub(super) pause_after: Option<u16>,
+    /// Where the model listens, if there is one.
+    pub(super) model: Option<SocketAddr>,
     /// Whether to try to write after the loss of its lease.
     pub(super) zombie: bool,
 }
@@ -65,7 +70,7 @@ impl Site {
         sweep_period: Duration,
         planted: Option<Planted>,
     ) -> Result<Self, CaseError> {
-        let site = Self { folder, steps, term, sweep_period, planted };
+        let site = Self { folder, steps, term, sweep_period, planted, model_delay: None };
         fs::create_dir_all(site.artifacts()).map_err(CaseError::io("making the folder of a run"))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         runtime.map_err(CaseError::io("starting a runtime"))?.block_on(site.submit())?;
@@ -115,20 +120,31 @@ impl Site {
 
     /// The keys of all effects that have happened, from the recorder's own log.
     pub(super) fn effects(&self) -> Result<Vec<String>, CaseError> {
-        recorder::effects(&self.recorder_log()).map_err(CaseError::io("reading the recorder's log"))
+        let requests = recorder::requests(&self.recorder_log());
+        let requests = requests.map_err(CaseError::io("reading the recorder's log"))?;
+        Ok(requests.into_iter().map(|(key, _)| key).collect())
     }
 
     /// Starts the recorder, and waits until it can be asked.
     pub(super) fn start_recorder(&self, deadline: Deadline) -> Result<(Process, SocketAddr), CaseError> {
-        let mut arguments = vec!["effect-recorder".to_owned()];
-        push(&mut arguments, "--log", self.recorder_log().display());
-        push(&mut arguments, "--delay-us", EFFECT_DELAY.as_micros());
-        push(&mut arguments, "--parent", std::process::id());
-        let recorder = Process::start("recorder", &self.folder, arguments)?;
-        let line = recorder.next_line(deadline)?;
-        let address = line.and_then(|line| line.text.strip_prefix(LISTENING)?.trim().parse().ok());
-        let address = address.ok_or_else(|| recorder.error("did not say where it listens"))?;
-        Ok((recorder, address))
+        recorder::start("recorder", &self.recorder_log(), EFFECT_DELAY, 0, deadline)
+    }
+
+    /// Starts the model, if there is to be one.
+    pub(super) fn start_model(&self, deadline: Deadline) -> Result<Option<(Process, SocketAddr)>, CaseError> {
+        let start = |delay| recorder::start("model", &self.model_log(), delay, ANSWER_BYTES, deadline);
+        self.model_delay.map(start).transpose()
+    }
+
+    /// The prompts that the model was asked, from its own log.
+    pub(super) fn model_calls(&self) -> Result<Vec<String>, CaseError> {
+        let requests =
+            recorder::requests(&self.model_log()).map_err(CaseError::io("reading the model's log"))?;
+        Ok(requests.into_iter().map(|(prompt, _)| prompt).collect())
+    }
+
+    fn model_log(&self) -> PathBuf {
+        self.folder.join("model.log")
     }
 
     /// Starts a worker.
@@ -150,6 +166,9 @@ impl Site {
         push(&mut arguments, "--parent", std::process::id());
         if let Some(die_at) = orders.die_at {
             push(&mut arguments, "--die-at", die_at);
+        }
+        if let Some(model) = orders.model {
+            push(&mut arguments, "--model", model);
         }
         if let Some(steps) = orders.pause_after {
             push(&mut arguments, "--pause-after", steps);

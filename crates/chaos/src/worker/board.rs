@@ -64,11 +64,14 @@ pub enum Stage {
     Record,
     /// The commit was acknowledged; the parent is being told.
     Acknowledge,
+    /// The model is asked, if need be.
+    Model,
 }
 
 impl Stage {
     /// All of them, by their bytes.
-    pub const ALL: [Self; 5] = [Self::Start, Self::Intent, Self::Effect, Self::Record, Self::Acknowledge];
+    pub const ALL: [Self; 6] =
+        [Self::Start, Self::Intent, Self::Effect, Self::Record, Self::Acknowledge, Self::Model];
 
     /// Its name on the command line.
     pub const fn name(self) -> &'static str {
@@ -78,6 +81,7 @@ impl Stage {
             Self::Effect => "effect",
             Self::Record => "record",
             Self::Acknowledge => "acknowledge",
+            Self::Model => "model",
         }
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod board;
 pub mod die;
+mod model;
 mod step;
 pub mod told;
 mod zombie;
@@ -26,11 +27,13 @@ use tokio::sync::mpsc;
 
 use crate::audit::BOUNDARY;
 use crate::planted::Planted;
-use crate::process::die_with;
+use crate::process::{die_with, words};
 use crate::recorder::Outside;
 use crate::vfs::{FaultVfs, RegisterError};
 use board::Board;
 use die::{DieAt, Listener};
+use model::Model;
+pub use model::{ANSWER_BYTES, right_result};
 use step::State;
 pub use step::{hex, key_of};
 use told::Told;
@@ -57,6 +60,9 @@ pub struct WorkerArgs {
     /// Where the effect recorder listens.
     #[arg(long)]
     recorder: SocketAddr,
+    /// Where the model listens that each step asks.
+    #[arg(long)]
+    model: Option<SocketAddr>,
     /// Its name.
     #[arg(long)]
     holder: String,
@@ -181,6 +187,9 @@ struct Worker {
     checkpoints: CheckpointManager,
     ledger: ToolLedger,
     outside: Outside,
+    model: Option<Model>,
+    /// All answers of the model so far, in short.
+    chain: String,
     /// Lines from the runner.
     words: mpsc::UnboundedReceiver<String>,
 }
@@ -201,7 +210,10 @@ impl Worker {
         let leases = LeaseManager::new(store.clone(), options)?;
         let checkpoints = CheckpointManager::new(store.clone(), CheckpointOptions::new(&args.artifacts));
         let ledger = ToolLedger::new(store.clone(), LedgerOptions::default())?;
-        Ok(Self { args, listener, store, leases, checkpoints, ledger, outside, words: words() })
+        let connect = |address| Model::connect(store.clone(), address, term);
+        let model = args.model.map(connect).transpose()?;
+        let (chain, words) = (String::new(), words());
+        Ok(Self { args, listener, store, leases, checkpoints, ledger, outside, model, chain, words })
     }
 
     async fn live(mut self) -> Result<(), WorkError> {
@@ -210,7 +222,9 @@ impl Worker {
         let from = self.resume(&lease.item().task.clone()).await?;
         Told::Resume { sequence: from.as_ref().map_or(0, |checkpoint| checkpoint.header.sequence.0) }
             .tell()?;
-        let first = from.map_or(Ok(0), |checkpoint| State::read(&checkpoint).map(|state| state.step))? + 1;
+        let state = from.map(|checkpoint| State::read(&checkpoint)).transpose()?;
+        let first = state.as_ref().map_or(0, |state| state.step) + 1;
+        self.chain = state.map(|state| state.chain).unwrap_or_default();
         let pause = self.args.pause_after.map(|steps| first.saturating_add(steps) - 1);
         for step in first..=self.args.steps {
             match self.step_while_held(&lease, step, pause == Some(step)).await {
@@ -313,17 +327,4 @@ fn tell_loss(loss: &Loss) -> std::io::Result<()> {
         _ => "otherwise",
     };
     Told::Lost { how: how.to_owned() }.tell()
-}
-
-/// Every line from the runner, read by a thread of its own: a read that was begun cannot be given up.
-fn words() -> mpsc::UnboundedReceiver<String> {
-    let (word, words) = mpsc::unbounded_channel();
-    drop(std::thread::spawn(move || {
-        for line in std::io::stdin().lines().map_while(Result::ok) {
-            if word.send(line).is_err() {
-                return;
-            }
-        }
-    }));
-    words
 }

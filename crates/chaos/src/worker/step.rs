@@ -33,6 +33,8 @@ pub(super) struct State {
     pub(super) receipt: String,
     /// Whether nobody knows if the step's effect happened.
     pub(super) is_in_doubt: bool,
+    /// All answers of the model so far, in short; empty without a model.
+    pub(super) chain: String,
 }
 
 impl State {
@@ -87,6 +89,7 @@ impl Worker {
         }
         let task = lease.item().task.as_str().to_owned();
         let key = key_of(&task, step);
+        let chain = self.think(&task, step).await?;
         self.listener.enter(Stage::Intent, step);
         let mut early = None;
         if self.args.planted == Some(Planted::EffectBeforeIntent) {
@@ -127,9 +130,12 @@ impl Worker {
             holder: self.args.holder.clone(),
             is_in_doubt: receipt.is_none(),
             receipt: receipt.unwrap_or_default(),
+            chain,
         };
         let prepared = self.prepare(lease, &state).await?;
-        self.record(lease, &prepared, attempt, &state).await
+        self.record(lease, &prepared, attempt, &state).await?;
+        self.chain = state.chain;
+        Ok(())
     }
 
     /// One commit; the parent is told of it when it was acknowledged.
@@ -169,8 +175,10 @@ impl Worker {
         let finish = attempt.map(|attempt| attempt.finish_command(output)).transpose();
         let finish = finish.map_err(steadfast_checkpoints::CheckpointError::from)?;
         let is_last = state.step == self.args.steps;
+        let result = Payload::new(state.chain.clone());
+        let result = result.map_err(steadfast_checkpoints::CheckpointError::from)?;
         let settle = is_last.then(|| {
-            let (task, result) = (lease.item().task.clone(), Payload::empty());
+            let task = lease.item().task.clone();
             (FinishTask { task, end: TaskEnd::Succeeded, result }, lease.settle(Settle::Succeeded))
         });
         Ok(Beside { finish, settle })

@@ -23,6 +23,7 @@ impl Worker {
             holder: self.args.holder.clone(),
             receipt: "written after the loss of the lease".to_owned(),
             is_in_doubt: false,
+            chain: self.chain.clone(),
         };
         let prepared = self.prepare(lease, &state).await?;
         Told::Trying { id: hex(prepared.id().as_bytes()) }.tell()?;

@@ -26,17 +26,22 @@ impl Ran {
 }
 
 /// The runner's command with these arguments, working below `folder`.
-pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn command(folder: &Path, matrix: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_steadfast-chaos"));
-    command.arg("chaos").args(arguments).arg("--folder").arg(folder).stdin(Stdio::null());
+    command.arg(matrix).args(arguments).arg("--folder").arg(folder).stdin(Stdio::null());
     command
 }
 
-/// Runs it to its end.
+/// Runs the chaos matrix to its end.
 pub(crate) fn run(arguments: &[&str]) -> Ran {
+    run_matrix("chaos", arguments)
+}
+
+/// Runs a matrix to its end.
+pub(crate) fn run_matrix(matrix: &str, arguments: &[&str]) -> Ran {
     let folder = tempfile::tempdir().unwrap();
-    let Output { status, stdout, stderr } = command(folder.path(), arguments).output().unwrap();
-    let report = std::fs::read(folder.path().join("chaos.json")).unwrap_or_default();
+    let Output { status, stdout, stderr } = command(folder.path(), matrix, arguments).output().unwrap();
+    let report = std::fs::read(folder.path().join(format!("{matrix}.json"))).unwrap_or_default();
     Ran {
         code: status.code().unwrap(),
         printed: String::from_utf8(stdout).unwrap(),

@@ -46,7 +46,7 @@ fn a_case_that_hangs_ends_with_a_diagnosis_and_leaves_no_process() {
 #[test]
 fn a_runner_that_is_killed_takes_everything_with_it() {
     let folder = tempfile::tempdir().unwrap();
-    let mut runner = command(folder.path(), &["kill9_recovery", "--planted", "hang"]);
+    let mut runner = command(folder.path(), "chaos", &["kill9_recovery", "--planted", "hang"]);
     let mut runner = runner.stdout(std::process::Stdio::null()).spawn().unwrap();
     // Itself, the recorder, a worker.
     wait_until("nothing was started", || processes_in(folder.path()) == 3);

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::plan::{Damage, STEPS};
+use super::plan::Damage;
 use super::tally::Tally;
 use crate::audit::{BOUNDARY, CheckpointRow, OperationRow, TaskRow, newest_verified};
 use crate::case::CaseError;
@@ -52,6 +52,11 @@ impl Left {
                 tally.faults.add(Broken::EffectsWithoutIntent, format!("{run}: {key}"));
             }
         }
+    }
+
+    /// What the task says in the end.
+    pub(super) fn result(&self) -> &[u8] {
+        &self.task.result
     }
 
     /// Whether the task has ended: then nobody is left to be killed.
@@ -116,7 +121,7 @@ impl Left {
     ) -> Result<(), CaseError> {
         let by_key: BTreeMap<&str, &str> =
             self.operations.iter().map(|row| (row.key.as_str(), row.status.as_str())).collect();
-        for step in 1..=STEPS {
+        for step in 1..=site.steps {
             let key = key_of(TASK, step);
             let effects = self.effects.get(&key).copied().unwrap_or(0);
             let status = by_key.get(key.as_str()).copied().unwrap_or("not begun");

@@ -1,5 +1,7 @@
 //! What is done to one run: which kills, and whether a file is damaged in between. Drawn from the seed alone.
 
+use std::time::Duration;
+
 use fastrand::Rng;
 use steadfast_store::env::Failpoint;
 
@@ -7,7 +9,7 @@ use super::tally::Hit;
 use crate::worker::board::Stage;
 use crate::worker::die::{DieAt, Place};
 
-/// Steps of the task in every run.
+/// Steps of the task in every short run.
 pub(super) const STEPS: u16 = 40;
 /// In a full campaign one run in so many kills at a chosen place, the others at random instants.
 const CHOSEN_EVERY: usize = 3;
@@ -19,6 +21,10 @@ pub(super) enum Kill {
     Random(f64),
     /// Where the worker was told to die.
     Chosen(DieAt),
+    /// So long after it has its item.
+    Working(Duration),
+    /// While the model works on the nth answer that the worker asks for.
+    InModelCall(usize),
 }
 
 /// What becomes of the artifact that proves the newest checkpoint.
@@ -46,7 +52,7 @@ impl Plan {
     pub(super) fn planned_hits(&self) -> impl Iterator<Item = Hit> {
         self.kills.iter().filter_map(|kill| match kill {
             Kill::Chosen(die_at) => Hit::planned(*die_at),
-            Kill::Random(_) => None,
+            Kill::Random(_) | Kill::Working(_) | Kill::InModelCall(_) => None,
         })
     }
 }

@@ -13,11 +13,14 @@ use crate::scenarios::faults::Broken;
 use crate::scenarios::hand::Hand;
 use crate::scenarios::site::{Orders, Site};
 use crate::worker::board;
+use crate::worker::told::Told;
 
 /// Workers that may lose their lease by themselves, on a machine that stands still for a term, before a run is given
 /// up.
 const LOSSES_MAX: usize = 3;
 
+/// How often the model's log is looked at.
+const MODEL_POLL: Duration = Duration::from_micros(500);
 /// How much earlier a random kill comes with each try at a run whose worker was done before it.
 const EARLIER: f64 = 0.7;
 
@@ -56,6 +59,7 @@ struct Trial<'a> {
     site: &'a Site,
     terms: Terms<'a>,
     recorder: SocketAddr,
+    model: Option<SocketAddr>,
     tally: &'a mut Tally,
     left: Left,
     doubtful: BTreeSet<String>,
@@ -73,12 +77,15 @@ pub(super) fn run(
     tally: &mut Tally,
 ) -> Result<Outcome, CaseError> {
     let (_recorder, recorder) = site.start_recorder(terms.deadline)?;
+    let model = site.start_model(terms.deadline)?;
+    let model_address = model.as_ref().map(|(_, address)| *address);
     let left = Left::look(site, terms.name, tally)?;
     let (doubtful, acknowledged) = (BTreeSet::new(), Vec::new());
     let mut trial = Trial {
         site,
         terms,
         recorder,
+        model: model_address,
         tally,
         left,
         doubtful,
@@ -126,17 +133,11 @@ impl Trial<'_> {
         let name = format!("worker-{}", self.workers);
         let die_at = match kill {
             Some(Kill::Chosen(die_at)) => Some(die_at),
-            Some(Kill::Random(_)) | None => None,
+            Some(_) | None => None,
         };
-        let mut hand =
-            self.site.start_worker(&name, self.recorder, Orders { die_at, ..Orders::default() })?;
-        if let Some(Kill::Random(share)) = kill {
-            let span = self.expected_span().mul_f64(share * EARLIER.powi(self.terms.attempt));
-            let moment = self.terms.deadline.or_at(hand.started + span);
-            if !hand.hear_until_time(moment)? {
-                hand.process.kill()?;
-            }
-        }
+        let orders = Orders { die_at, model: self.model, ..Orders::default() };
+        let mut hand = self.site.start_worker(&name, self.recorder, orders)?;
+        self.kill(&mut hand, kill)?;
         hand.hear_all(self.terms.deadline)?;
         let ended_at = Instant::now();
         let status = hand.process.wait(self.terms.deadline)?;
@@ -160,6 +161,41 @@ impl Trial<'_> {
         self.left.find_acknowledged(&self.acknowledged, self.terms.name, self.tally);
         self.doubtful.extend(self.left.doubtful());
         Ok((end, hand.done_at().unwrap_or(ended_at).duration_since(hand.started)))
+    }
+
+    /// Kills the worker when its time has come, unless it ends before.
+    fn kill(&self, hand: &mut Hand, kill: Option<Kill>) -> Result<(), CaseError> {
+        let deadline = self.terms.deadline;
+        let lives = match kill {
+            None | Some(Kill::Chosen(_)) => return Ok(()),
+            Some(Kill::Random(share)) => {
+                let span = self.expected_span().mul_f64(share * EARLIER.powi(self.terms.attempt));
+                !hand.hear_until_time(deadline.or_at(hand.started + span))?
+            }
+            Some(Kill::Working(span)) => {
+                hand.hear_until(deadline, |told| matches!(told, Told::Resume { .. }))?;
+                !hand.hear_until_time(deadline.or_after(span))?
+            }
+            Some(Kill::InModelCall(nth)) => self.is_asking(hand, nth)?,
+        };
+        if lives {
+            hand.process.kill()?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the worker has asked the model so often; false when it ends before.
+    fn is_asking(&self, hand: &mut Hand, nth: usize) -> Result<bool, CaseError> {
+        let wanted = self.site.model_calls()?.len() + nth;
+        while self.site.model_calls()?.len() < wanted {
+            if hand.hear_until_time(self.terms.deadline.or_after(MODEL_POLL))? {
+                return Ok(false);
+            }
+            if self.terms.deadline.left().is_zero() {
+                return Err(CaseError::TimedOut { what: "a call of the model".to_owned() });
+            }
+        }
+        Ok(true)
     }
 
     /// How long the next worker will take: one that recovers waits for the term of its predecessor, and has less to
@@ -208,6 +244,8 @@ impl Trial<'_> {
     }
 
     fn finish(self, took: Duration) -> Result<Outcome, CaseError> {
+        self.tally.results.push(self.left.result().to_vec());
+        self.tally.doubts_named.extend(self.doubtful.iter().cloned());
         self.left.settle_accounts(self.site, &self.doubtful, self.terms.name, self.tally)?;
         Ok(Outcome::Complete(took))
     }

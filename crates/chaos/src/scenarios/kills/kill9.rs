@@ -1,23 +1,19 @@
 //! `kill9_recovery`: real workers are killed with SIGKILL, at random instants and at chosen places, and others recover
 //! from them. What was acknowledged is there, effects are counted outside, every step is accounted for.
 
-mod look;
-mod plan;
-mod tally;
-mod trial;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::plan::{Plan, STEPS, plan};
+use super::tally::Tally;
+use super::trial::{self, Outcome, Terms};
+use super::{DETAILS_MAX, SWEEP_PERIOD, TERM, recovery_max};
 use crate::case::{Case, CaseError, Context, Needs, Runs};
 use crate::scenarios::site::Site;
-use plan::{Plan, STEPS, plan};
-use tally::Tally;
-use trial::{Outcome, Terms};
 
 /// The case.
-pub(super) const CASE: Case = Case {
+pub(in crate::scenarios) const CASE: Case = Case {
     id: "kill9_recovery",
     title: "Kill -9 Recovery",
     shows: "Workers killed with SIGKILL at any instant lose nothing that was acknowledged, and others finish their task.",
@@ -26,18 +22,10 @@ pub(super) const CASE: Case = Case {
     run,
 };
 
-/// How long a lease lasts without renewal: real, and short enough for dozens of recoveries.
-const TERM: Duration = Duration::from_millis(1_000);
-/// How often a worker that waits for an item sweeps.
-const SWEEP_PERIOD: Duration = Duration::from_millis(25);
-/// What a recovery may take beside the term and a sweep: starting a process, opening the file, one step.
-const SLACK: Duration = Duration::from_millis(250);
 /// How often a run is tried whose worker was done before it could be killed.
 const TRIES_MAX: i32 = 20;
 /// Folders of runs that went wrong which are kept.
 const KEPT_MAX: usize = 5;
-/// Lines that tell what was broken.
-const DETAILS_MAX: usize = 10;
 
 /// A campaign under way.
 struct Campaign {
@@ -51,8 +39,7 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
     let folder = context.folder().to_owned();
     let mut campaign = Campaign { folder, tally: Tally::new(), pace: Duration::ZERO, kept: 0 };
     let done = campaign.run(context);
-    let expected = TERM + SWEEP_PERIOD + SWEEP_PERIOD / 10 + SLACK;
-    context.findings.checks = campaign.tally.checks(expected);
+    context.findings.checks = campaign.tally.checks(recovery_max());
     context.findings.notes.extend(campaign.tally.faults.details(DETAILS_MAX));
     done
 }

@@ -105,7 +105,8 @@ impl Hit {
 pub(super) struct Tally {
     /// What was broken.
     pub(super) faults: Faults,
-    kills: usize,
+    /// Workers that were killed.
+    pub(super) kills: usize,
     hits: BTreeMap<Hit, usize>,
     places: BTreeSet<(Phase, Stage)>,
     recoveries: Vec<Duration>,
@@ -113,6 +114,14 @@ pub(super) struct Tally {
     pub(super) planned_hits: BTreeSet<Hit>,
     /// Workers that ended while a call that must not be repeated was between its intent and its record.
     ends_in_open_call: usize,
+    /// Workers that were killed while the model worked for them.
+    pub(super) kills_in_model_call: usize,
+    /// Workers that were killed between an effect that must not be repeated, or its intent, and its record.
+    pub(super) kills_in_open_call: usize,
+    /// The results of finished tasks.
+    pub(super) results: Vec<Vec<u8>>,
+    /// The keys of the calls that were ever in doubt.
+    pub(super) doubts_named: BTreeSet<String>,
     /// Calls that ended in doubt.
     pub(super) in_doubt: usize,
     /// Effects of idempotent calls beyond the first of each.
@@ -136,6 +145,10 @@ impl Tally {
             recoveries: Vec::new(),
             planned_hits: BTreeSet::new(),
             ends_in_open_call: 0,
+            kills_in_model_call: 0,
+            kills_in_open_call: 0,
+            results: Vec::new(),
+            doubts_named: BTreeSet::new(),
             in_doubt: 0,
             idempotent_repeated: 0,
             acknowledged: 0,
@@ -151,13 +164,14 @@ impl Tally {
             *self.hits.entry(hit).or_default() += 1;
         }
         self.places.insert((posted.phase, posted.stage));
+        self.kills_in_model_call += usize::from(posted.stage == Stage::Model);
+        self.kills_in_open_call += usize::from(is_open(posted));
         self.ended(posted);
     }
 
     /// A worker has ended before its task was done, killed or not.
     pub(super) fn ended(&mut self, posted: Posted) {
-        let is_open = matches!(posted.stage, Stage::Intent | Stage::Effect | Stage::Record);
-        self.ends_in_open_call += usize::from(is_open && posted.step.is_multiple_of(2));
+        self.ends_in_open_call += usize::from(is_open(posted));
     }
 
     /// From a kill to the first acknowledgement after it.
@@ -190,6 +204,12 @@ impl Tally {
         }
         checks
     }
+}
+
+/// Whether a call that must not be repeated was between its intent and its record.
+fn is_open(posted: Posted) -> bool {
+    let is_in_call = matches!(posted.stage, Stage::Intent | Stage::Effect | Stage::Record);
+    is_in_call && posted.step.is_multiple_of(2)
 }
 
 /// The smallest that is at least as large as this share of all: the nearest-rank method.

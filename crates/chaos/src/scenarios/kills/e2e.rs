@@ -1,0 +1,112 @@
+//! `full_e2e`: one long task with a model, tools and evidence, whose workers are killed again and again until one of them
+//! finishes it. Model and tools are other processes with logs of their own.
+
+use std::fs;
+use std::time::Duration;
+
+use super::plan::{Kill, Plan};
+use super::tally::Tally;
+use super::trial::{self, Outcome, Terms};
+use super::{DETAILS_MAX, SWEEP_PERIOD, TERM, recovery_max};
+use crate::case::{Case, CaseError, Context, Needs, Runs};
+use crate::report::Figure;
+use crate::scenarios::site::{Site, TASK};
+use crate::worker::board::Stage;
+use crate::worker::die::{DieAt, Place};
+use crate::worker::right_result;
+
+/// The case.
+pub(in crate::scenarios) const CASE: Case = Case {
+    id: "full_e2e",
+    title: "Full E2E Recovery",
+    shows: "An agent killed dozens of times gives the right result; no model is paid twice, no mail sent twice.",
+    needs: Needs::Processes,
+    runs: Runs { quick: 10, full: 50 },
+    run,
+};
+
+/// How long the model takes: long enough to be killed in the middle.
+const MODEL_DELAY: Duration = Duration::from_millis(8);
+/// What a recovery may take beside: a predecessor's call of the model is taken over when its own term has run out.
+const MODEL_SLACK: Duration = Duration::from_millis(250);
+/// How long a worker works before it is killed at random.
+const LIFE_MS: std::ops::Range<u64> = 5..150;
+/// Steps for each kill: more than a worker does in its life.
+const STEPS_PER_KILL: u16 = 20;
+/// In which step of its own a worker dies at a chosen place.
+const NTH: std::ops::Range<u32> = 1..8;
+/// Tries, where a worker was done, or lost its lease by itself, before its kill came.
+const TRIES_MAX: usize = 3;
+
+fn run(context: &mut Context) -> Result<(), CaseError> {
+    let kills = context.runs();
+    let steps = u16::try_from(kills).unwrap_or(u16::MAX).saturating_mul(STEPS_PER_KILL).min(u16::MAX - 1);
+    let mut rng = context.rng(0);
+    let kills = (0..kills).map(|index| kill(index, &mut rng)).collect();
+    let plan = Plan { kills, damage: None };
+    for attempt in 0..TRIES_MAX {
+        let mut tally = Tally::new();
+        let name = format!("run-{attempt}");
+        let folder = context.folder().join(&name);
+        let mut site = Site::new(folder.clone(), steps, TERM, SWEEP_PERIOD, context.settings().planted)?;
+        site.model_delay = Some(MODEL_DELAY);
+        let terms = Terms { name: &name, pace: Duration::ZERO, attempt: 0, deadline: context.deadline() };
+        let done = trial::run(&site, &plan, terms, &mut tally);
+        if matches!(done, Ok(Outcome::Missed(_))) {
+            drop(fs::remove_dir_all(&folder));
+            continue;
+        }
+        for _ in 0..tally.kills.min(plan.kills.len()) {
+            context.advance(true);
+        }
+        tell(context, &site, &tally)?;
+        return done.map(drop);
+    }
+    let what = format!("{TRIES_MAX} workers ended before they could be killed");
+    Err(CaseError::Process { process: CASE.id.to_owned(), what })
+}
+
+/// Kills come while the model works, between an effect and its record, before an acknowledgement, and at random.
+fn kill(index: usize, rng: &mut fastrand::Rng) -> Kill {
+    let at = |stage, nth| Kill::Chosen(DieAt { place: Place::Stage, stage: Some(stage), step: None, nth });
+    match index % 5 {
+        0 => Kill::InModelCall(rng.usize(1..6)),
+        // The calls of every second step must not be repeated. Whoever comes after a death in one step begins with
+        // that step and dies in the next: one of the two is such a call.
+        1 => at(Stage::Record, 1),
+        2 => at(Stage::Record, 2),
+        3 => at(Stage::Acknowledge, rng.u32(NTH)),
+        _ => Kill::Working(Duration::from_millis(rng.u64(LIFE_MS))),
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a few thousand calls")]
+fn tell(context: &mut Context, site: &Site, tally: &Tally) -> Result<(), CaseError> {
+    let (steps, calls) = (usize::from(site.steps), site.model_calls()?);
+    let mut prompts = calls.clone();
+    prompts.sort_unstable();
+    prompts.dedup();
+    let right = right_result(TASK, site.steps).into_bytes();
+    let is_right = tally.results == [right];
+    let planned = context.runs() as f64;
+    let mut checks = tally.checks(recovery_max() + MODEL_SLACK);
+    checks.push(Figure::count("results_right", usize::from(is_right)).at_least(1.0));
+    checks.push(Figure::count("workers_killed", tally.kills).at_least(planned));
+    checks.push(Figure::count("kills_in_model_call", tally.kills_in_model_call).at_least(1.0));
+    checks.push(Figure::count("kills_between_effect_and_record", tally.kills_in_open_call).at_least(1.0));
+    checks.push(Figure::count("distinct_prompts", prompts.len()).at_most(steps as f64));
+    let paid_again = calls.len() - prompts.len();
+    checks
+        .push(Figure::count("model_calls_paid_again", paid_again).at_most(tally.kills_in_model_call as f64));
+    checks.push(Figure::count("model_calls", calls.len()).at_least(steps as f64));
+    checks.push(
+        Figure::count("doubts_named", tally.doubts_named.len()).at_most(tally.kills_in_open_call as f64),
+    );
+    context.findings.checks = checks;
+    context.findings.notes.extend(tally.faults.details(DETAILS_MAX));
+    if !tally.doubts_named.is_empty() {
+        let named: Vec<&str> = tally.doubts_named.iter().map(String::as_str).collect();
+        context.findings.notes.push(format!("in doubt: {}", named.join(", ")));
+    }
+    Ok(())
+}

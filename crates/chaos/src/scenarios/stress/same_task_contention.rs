@@ -1,0 +1,41 @@
+//! `same_task_contention`: twenty writers, one task.
+
+use super::{MEMBERS, Options, start};
+use crate::case::{Case, CaseError, Context, Needs, Runs};
+use crate::crew::field::Field;
+use crate::report::{Figure, Unit};
+use crate::scenarios::appends::Appends;
+
+/// The case.
+pub(super) const CASE: Case = Case {
+    id: "same_task_contention",
+    title: "Database Contention",
+    shows: "Twenty writers in four processes append to one task: every checkpoint has a number of its own.",
+    needs: Needs::Processes,
+    runs: Runs { quick: 20, full: 20 },
+    run,
+};
+
+const TASK: &str = "contended";
+/// Writers of each process.
+const WRITERS: usize = 5;
+
+#[allow(clippy::cast_precision_loss, reason = "some hundred checkpoints")]
+fn run(context: &mut Context) -> Result<(), CaseError> {
+    let of_each = context.runs();
+    let planned = MEMBERS * WRITERS * of_each;
+    context.plan(planned);
+    let field = Field::new(context, "run")?;
+    let tasks = [TASK.to_owned()];
+    field.submit(&tasks, 0)?;
+    let options = |_| -> Options {
+        vec![("task", Box::new(TASK)), ("writers", Box::new(WRITERS)), ("count", Box::new(of_each))]
+    };
+    let appends = Appends::gather(&field, &tasks, start(&field, "append", options)?)?;
+    appends.advance(context);
+    appends.tell(context, planned);
+    let success = appends.count() as f64 / planned as f64 * 100.0;
+    context.check(Figure::new("success", success, Unit::Percent).at_least(100.0).exact());
+    context.check(appends.longest("longest_wait_ms"));
+    Ok(())
+}
