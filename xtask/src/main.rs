@@ -5,6 +5,7 @@
 #![allow(clippy::print_stderr, reason = "a command-line program: what it prints is what it is for")]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on fails"))]
 
+mod coverage;
 mod runner;
 mod tidy;
 
@@ -22,12 +23,19 @@ Usage: cargo xtask VERB [ARGS…]
 Verbs:
   chaos [ARGS…]   kill real processes and check what was recovered (`cargo xtask chaos --help`)
   perf [ARGS…]    measure against a floor in the same process (`cargo xtask perf --help`)
+  stress [ARGS…]  load one file with many processes and workers (`cargo xtask stress --help`)
+  all [ARGS…]     chaos, perf and stress, one after the other, with the same ARGS
+  smoke URL       probe a store in production (`cargo xtask smoke --help`)
+  coverage        run all tests instrumented: HTML, and a figure for each component
   tidy            check what no compiler checks: layers, headers, where SQL and clocks live
   tidy --list     print the rules: what each forbids, and where it is allowed after all
   help            print this
 
-`chaos` and `perf` build the runner in release mode first; it runs in the root of the workspace,
-so a relative path among ARGS starts there.";
+The first five build the runner in release mode first; it runs in the root of the workspace, so a
+relative path among ARGS starts there. Each writes target/steadfast/VERB.json as well.";
+
+/// What `all` runs.
+const MATRICES: [&str; 3] = ["chaos", "perf", "stress"];
 
 /// The exit code of a command line that cannot be understood, as is customary on Unix.
 const EXIT_USAGE: u8 = 2;
@@ -41,10 +49,28 @@ fn main() -> ExitCode {
             print(&format!("{HELP}\n"));
             ExitCode::SUCCESS
         }
-        Some(verb @ ("chaos" | "perf")) => runner::run(&workspace_root(), verb, &args),
+        Some(verb @ ("chaos" | "perf" | "stress" | "smoke")) => {
+            ExitCode::from(runner::run(&workspace_root(), verb, &args))
+        }
+        Some("all") => all(&args),
+        Some("coverage") => coverage::run(&workspace_root(), &args),
         Some("tidy") => tidy_verb(&args),
         Some(unknown) => usage_error(&format!("unknown verb `{unknown}`")),
     }
+}
+
+/// Every matrix, whatever became of the one before; the code is the worst of theirs.
+fn all(args: &[OsString]) -> ExitCode {
+    let mut worst = 0;
+    let mut told = Vec::new();
+    for matrix in MATRICES {
+        print(&format!("=== {matrix} ===\n"));
+        let code = runner::run(&workspace_root(), matrix, args);
+        told.push(format!("{matrix} {}", if code == 0 { "passed" } else { "FAILED" }));
+        worst = worst.max(code);
+    }
+    print(&format!("=== {} ===\n", told.join(", ")));
+    ExitCode::from(worst)
 }
 
 fn tidy_verb(args: &[OsString]) -> ExitCode {

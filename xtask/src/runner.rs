@@ -5,7 +5,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, ExitStatus};
+use std::process::{Command, ExitStatus};
 use std::time::SystemTime;
 
 const RUNNER: &str = "steadfast-chaos";
@@ -14,8 +14,8 @@ const RUNNER: &str = "steadfast-chaos";
 const EXIT_NOT_STARTED: u8 = 127;
 
 /// Builds the runner in release mode when it must be, and runs `verb` with `args` in the root of
-/// the workspace. A runner that died by a signal gives 128 plus the signal's number.
-pub(crate) fn run(root: &Path, verb: &str, args: &[OsString]) -> ExitCode {
+/// the workspace; the code to exit with. A runner that died by a signal gives 128 plus the signal's number.
+pub(crate) fn run(root: &Path, verb: &str, args: &[OsString]) -> u8 {
     if must_build() {
         eprintln!("building the runner (release)…");
     }
@@ -26,10 +26,10 @@ pub(crate) fn run(root: &Path, verb: &str, args: &[OsString]) -> ExitCode {
         .current_dir(root)
         .status();
     match status {
-        Ok(status) => ExitCode::from(code_of(status)),
+        Ok(status) => code_of(status),
         Err(error) => {
             eprintln!("xtask: cannot start {}: {error}", cargo.display());
-            ExitCode::from(EXIT_NOT_STARTED)
+            EXIT_NOT_STARTED
         }
     }
 }

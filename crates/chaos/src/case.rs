@@ -102,6 +102,8 @@ pub struct Settings {
     pub planted: Option<Planted>,
     /// What every sync of a measured file takes longer.
     pub sync_delay: Option<Duration>,
+    /// The store that is there already, for a case that probes one.
+    pub url: Option<String>,
 }
 
 impl Settings {
@@ -112,6 +114,9 @@ impl Settings {
 
     /// The command that runs `case` again in the same way.
     pub fn reproduce(&self, matrix: &str, case: &Case) -> String {
+        if let Some(url) = &self.url {
+            return format!("cargo xtask {matrix} '{url}'");
+        }
         let (id, backend, seed, runs) = (case.id, self.backend.name(), self.seed, self.runs_of(case));
         let mut command =
             format!("cargo xtask {matrix} {id} --backend {backend} --seed {seed} --runs {runs}");

@@ -12,8 +12,10 @@ use crate::crew::{self, CrewArgs};
 use crate::perf::{CommitterArgs, PerfArgs, commit_at_random};
 use crate::planted::Planted;
 use crate::recorder::{self, RecorderArgs};
+use crate::report::Report;
 use crate::runner::{Matrix, RunnerError};
 use crate::scenarios;
+use crate::smoke;
 use crate::worker::{self, WorkerArgs};
 
 /// The exit code of a command line that cannot be understood, as is customary on Unix.
@@ -35,6 +37,8 @@ enum Verb {
     Stress(MatrixArgs),
     /// Measure what the store promises of its speed, against a floor in the same process.
     Perf(PerfArgs),
+    /// Probe a store in production: once through every component, on a task of its own.
+    Smoke(SmokeArgs),
     /// The world outside, in a process of its own; started by the scenarios.
     #[command(hide = true)]
     EffectRecorder(RecorderArgs),
@@ -87,12 +91,48 @@ pub struct MatrixArgs {
     planted: Option<Planted>,
 }
 
+/// What a probe takes.
+#[derive(Debug, Clone, Args)]
+struct SmokeArgs {
+    /// The store: `sqlite:PATH`. It must be there; nothing is made or upgraded.
+    url: String,
+    /// How long it may take, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    timeout: u64,
+    /// Write the JSON report here as well.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Where the JSON report goes.
+    #[arg(long, value_name = "FOLDER", default_value = "target/steadfast")]
+    folder: PathBuf,
+}
+
+impl SmokeArgs {
+    fn run(self) -> ExitCode {
+        let Self { url, timeout, json, folder } = self;
+        let settings = Settings {
+            backend: if url == "memory:" { Backend::Memory } else { Backend::Sqlite },
+            quick: false,
+            seed: 1,
+            runs: None,
+            timeout: Duration::from_secs(timeout),
+            folder,
+            planted: None,
+            sync_delay: None,
+            url: Some(url),
+        };
+        let matrix = Matrix { name: "smoke", cases: smoke::CASES, settings, json };
+        code_of(matrix.run(smoke::CASES, &mut io::stdout().lock()), false)
+    }
+}
+
 /// The whole program.
 pub fn main() -> ExitCode {
     match Cli::parse().verb {
         Verb::Chaos(args) => args.run("chaos", scenarios::CHAOS, None),
         Verb::Stress(args) => args.run("stress", scenarios::STRESS, None),
         Verb::Perf(args) => args.run(),
+        Verb::Smoke(args) => args.run(),
         Verb::EffectRecorder(args) => told(recorder::record(&args)),
         Verb::Worker(args) => told(worker::work(args)),
         Verb::Crew(args) => told(crew::crew(args)),
@@ -120,6 +160,7 @@ impl MatrixArgs {
             folder: self.folder,
             planted: self.planted,
             sync_delay,
+            url: None,
         };
         let mut out = io::stdout().lock();
         if self.list {
@@ -129,22 +170,29 @@ impl MatrixArgs {
         }
         let matrix = Matrix { name, cases, settings, json: self.json };
         let ran = matrix.chosen(&self.cases).and_then(|chosen| matrix.run(&chosen, &mut out));
-        match ran {
-            Ok(report) if report.failed > 0 && self.report_only => {
-                // Nobody reading on is no failure.
-                drop(writeln!(out, "report only: what failed is told, and the exit code is 0 all the same"));
-                ExitCode::SUCCESS
-            }
-            Ok(report) if report.failed > 0 => ExitCode::FAILURE,
-            Ok(_) => ExitCode::SUCCESS,
-            Err(error @ RunnerError::UnknownCase { .. }) => {
-                complain(&error);
-                ExitCode::from(EXIT_USAGE)
-            }
-            Err(error) => {
-                complain(&error);
-                ExitCode::FAILURE
-            }
+        drop(out);
+        code_of(ran, self.report_only)
+    }
+}
+
+/// 1 when a case failed, unless that is only to be told, and 2 when the command line names what is not there.
+fn code_of(ran: Result<Report, RunnerError>, report_only: bool) -> ExitCode {
+    match ran {
+        Ok(report) if report.failed > 0 && report_only => {
+            let told = "report only: what failed is told, and the exit code is 0 all the same";
+            // Nobody reading on is no failure.
+            drop(writeln!(io::stdout(), "{told}"));
+            ExitCode::SUCCESS
+        }
+        Ok(report) if report.failed > 0 => ExitCode::FAILURE,
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error @ RunnerError::UnknownCase { .. }) => {
+            complain(&error);
+            ExitCode::from(EXIT_USAGE)
+        }
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
         }
     }
 }

@@ -18,5 +18,6 @@ pub mod recorder;
 pub mod report;
 pub mod runner;
 pub mod scenarios;
+pub mod smoke;
 pub mod vfs;
 pub mod worker;

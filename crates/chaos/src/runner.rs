@@ -224,6 +224,7 @@ mod tests {
             folder: folder.path().to_owned(),
             planted: None,
             sync_delay: None,
+            url: None,
         };
         let cases = [case("one", run), case("two", |_| Ok(()))];
         let matrix = Matrix { name: "chaos", cases: &cases, settings, json: None };
@@ -298,6 +299,7 @@ mod tests {
             folder: PathBuf::new(),
             planted: None,
             sync_delay: None,
+            url: None,
         };
         let matrix = Matrix { name: "chaos", cases: &cases, settings, json: None };
         assert_eq!(matrix.chosen(&[]).unwrap().len(), 2);

@@ -119,6 +119,24 @@ pub enum OpenError {
         /// The folder.
         folder: PathBuf,
     },
+    /// The file is not there, and is not to be made.
+    #[error("{path:?} is not there: correct the path, or leave out create=0 to have it made")]
+    NotThere {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file has an older schema, and is not to be brought to this program's.
+    #[error(
+        "{path:?} has schema version {found}, this program needs {needed}: leave out create=0 to have it upgraded"
+    )]
+    SchemaTooOld {
+        /// The file.
+        path: PathBuf,
+        /// Its schema version.
+        found: u32,
+        /// This program's.
+        needed: u32,
+    },
     /// The file is something else.
     #[error("{path:?} is not an SQLite database: name another file, this one was left untouched")]
     NotADatabase {

@@ -49,7 +49,7 @@ fn the_rules_can_be_listed() {
 #[cfg(unix)]
 #[test]
 fn the_runner_gets_every_argument_unchanged() {
-    for verb in ["chaos", "perf"] {
+    for verb in ["chaos", "perf", "stress", "smoke"] {
         let output =
             xtask(&[verb, "a b", "--json", "", "--", "--quick"]).env("CARGO", "echo").output().unwrap();
         let expected = format!(
@@ -67,6 +67,28 @@ fn the_code_of_the_runner_becomes_the_code_of_the_program() {
     assert_eq!(code("true"), Some(0));
     assert_eq!(code("false"), Some(1));
     assert_eq!(code("there-is-no-such-program"), Some(127));
+}
+
+#[cfg(unix)]
+#[test]
+fn all_runs_every_matrix_and_tells_the_worst() {
+    let run = |cargo: &str| xtask(&["all", "--quick"]).env("CARGO", cargo).output().unwrap();
+    let output = run("echo");
+    assert_eq!(output.status.code(), Some(0));
+    for matrix in ["chaos", "perf", "stress"] {
+        assert!(stdout(&output).contains(&format!("-- {matrix} --quick\n")), "{matrix}");
+    }
+    let output = run("false");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).ends_with("=== chaos FAILED, perf FAILED, stress FAILED ===\n"));
+}
+
+#[cfg(unix)]
+#[test]
+fn coverage_without_its_tool_says_what_to_install() {
+    let output = xtask(&["coverage"]).env("CARGO", "false").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cargo install cargo-llvm-cov"));
 }
 
 /// Writes a tree of two files without git, so that nothing around it plays a part.

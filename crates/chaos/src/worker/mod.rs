@@ -17,7 +17,7 @@ use std::time::Duration;
 use steadfast_checkpoints::{CheckpointError, CheckpointManager, CheckpointOptions};
 use steadfast_idempotency::{LedgerError, LedgerOptions, ToolLedger};
 use steadfast_leases::{Lease, LeaseManager, LeaseOptions, Loss};
-use steadfast_recovery::{RecoveryError, SweepOptions, Sweeper, resume_plan};
+use steadfast_recovery::{Housekeeping, RecoveryError, SweepOptions, Sweeper, resume_plan};
 use steadfast_store::env::Env;
 use steadfast_store::{
     Checkpoint, CheckpointPage, HolderId, InvalidId, InvalidSpan, OpenError, Reason, Store, StoreError,
@@ -247,7 +247,10 @@ impl Worker {
 
     /// Sweeps until there is an item to be had: the one of a worker that was killed comes when its term has run out.
     async fn claim(&self) -> Result<Lease, WorkError> {
-        let sweeper = Sweeper::new(self.store.clone(), SweepOptions::default());
+        // Every checkpoint is looked for in the end, so none may be pruned.
+        let housekeeping = Housekeeping { keep_checkpoints: None, ..Housekeeping::default() };
+        let options = SweepOptions { housekeeping, ..SweepOptions::default() };
+        let sweeper = Sweeper::new(self.store.clone(), options);
         let sweeping = sweeper.run_every(Duration::from_millis(self.args.sweep_ms));
         let claimed = loop {
             match self.leases.wait_for_work(WORK_MAX).await {

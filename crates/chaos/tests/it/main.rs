@@ -8,5 +8,6 @@ mod failed_sync;
 mod planted;
 mod quick;
 mod runner;
+mod smoke;
 mod store_faults;
 mod strays;

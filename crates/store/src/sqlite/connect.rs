@@ -29,19 +29,26 @@ pub(super) fn writer(options: &SqliteOptions, env: &Env) -> Result<(Connection, 
     if !options.folder().is_dir() {
         return Err(OpenError::MissingFolder { folder: options.folder().to_owned() });
     }
+    if !options.create && !path.exists() {
+        return Err(OpenError::NotThere { path: path.to_owned() });
+    }
     // Asked first: SQLite would open the file for reading, and leave a log behind that is as unwritable as the file.
     if denies_access(path) {
         return Err(OpenError::ReadOnly { path: path.to_owned() });
     }
     let told = |error: rusqlite::Error| Trouble::from(error).not_opened(path);
-    let mut connection =
-        Connection::open_with_flags(options.uri(), flags() | OpenFlags::SQLITE_OPEN_CREATE).map_err(told)?;
+    let creating = if options.create { OpenFlags::SQLITE_OPEN_CREATE } else { OpenFlags::empty() };
+    let mut connection = Connection::open_with_flags(options.uri(), flags() | creating).map_err(told)?;
     let opening = Duration::from_millis(sql::connection::BUSY_TIMEOUT_OPENING_MS);
     connection.busy_timeout(opening).map_err(told)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     let version = migrate::version(&connection, path)?;
     if connection.is_readonly(MAIN_DB).map_err(told)? {
         return Err(OpenError::ReadOnly { path: path.to_owned() });
+    }
+    if !options.create && version < migrate::newest() {
+        let (path, found, needed) = (path.to_owned(), version, migrate::newest());
+        return Err(OpenError::SchemaTooOld { path, found, needed });
     }
     if version == 0 {
         connection.execute_batch(sql::connection::PAGE_SIZE).map_err(told)?;

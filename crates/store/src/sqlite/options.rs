@@ -9,8 +9,9 @@ use crate::error::OpenError;
 
 /// Links from one to the next, as many as Linux itself follows.
 const LINKS_FOLLOWED_MAX: u32 = 40;
-const KNOWN: &str = "wal_pages, readers, psow, vfs";
+const KNOWN: &str = "create, wal_pages, readers, psow, vfs";
 const WAL_PAGES_ALLOWED: &str = "a number of 100 to 1000000 pages";
+const SWITCH_ALLOWED: &str = "0 or 1";
 const READERS_ALLOWED: &str = "a number of 1 to 64 connections";
 
 /// Where the file is, and what may be chosen about it.
@@ -26,8 +27,11 @@ const READERS_ALLOWED: &str = "a number of 1 to 64 connections";
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SqliteOptions {
-    /// The database file. It is made when it is not there; its folder is not.
+    /// The database file. Its folder is never made.
     pub path: PathBuf,
+    /// Whether the file is made when it is not there, and brought to this program's schema when it is older: on unless
+    /// switched off. Without it such a file is refused and left as it is.
+    pub create: bool,
     /// Pages of 4 KiB in the write-ahead log at which the writer folds it into the file. Fewer: shorter stalls; more:
     /// fewer of them and more throughput. At least 100.
     pub wal_pages: u32,
@@ -43,10 +47,12 @@ pub struct SqliteOptions {
 impl SqliteOptions {
     /// The defaults for this file.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), wal_pages: 4_000, readers: 8, powersafe_overwrite: true, vfs: None }
+        let path = path.into();
+        Self { path, create: true, wal_pages: 4_000, readers: 8, powersafe_overwrite: true, vfs: None }
     }
 
-    /// Reads `sqlite:PATH?option=value&…`, with the options `wal_pages`, `readers`, `psow` (0 or 1), `vfs`.
+    /// Reads `sqlite:PATH?option=value&…`, with the options `create` (0 or 1), `wal_pages`, `readers`, `psow`
+    /// (0 or 1), `vfs`.
     ///
     /// # Errors
     /// [`OpenError`] for another scheme, an unknown option, or a value that an option cannot take.
@@ -73,12 +79,9 @@ impl SqliteOptions {
                 self.wal_pages = value.parse().map_err(|_| invalid("wal_pages", WAL_PAGES_ALLOWED))?;
             }
             "readers" => self.readers = value.parse().map_err(|_| invalid("readers", READERS_ALLOWED))?,
+            "create" => self.create = switch(value).ok_or_else(|| invalid("create", SWITCH_ALLOWED))?,
             "psow" => {
-                self.powersafe_overwrite = match value {
-                    "0" => false,
-                    "1" => true,
-                    _ => return Err(invalid("psow", "0 or 1")),
-                }
+                self.powersafe_overwrite = switch(value).ok_or_else(|| invalid("psow", SWITCH_ALLOWED))?;
             }
             "vfs" => self.vfs = Some(value.to_owned()),
             _ => return Err(OpenError::UnknownOption { option: option.to_owned(), known: KNOWN }),
@@ -155,6 +158,14 @@ impl SqliteOptions {
     }
 }
 
+fn switch(value: &str) -> Option<bool> {
+    match value {
+        "0" => Some(false),
+        "1" => Some(true),
+        _ => None,
+    }
+}
+
 fn encode(uri: &mut String, text: &OsStr) {
     for &byte in text.as_bytes() {
         if byte.is_ascii_alphanumeric() || b"/.-_".contains(&byte) {
@@ -179,7 +190,9 @@ mod tests {
     #[test]
     fn options_are_read_from_a_url() {
         let options =
-            SqliteOptions::from_url("sqlite:///var/a.db?psow=0&readers=2&vfs=faulty&wal_pages=500").unwrap();
+            SqliteOptions::from_url("sqlite:///var/a.db?psow=0&readers=2&vfs=faulty&wal_pages=500&create=0")
+                .unwrap();
+        assert!(!options.create);
         assert_eq!(options.path, Path::new("/var/a.db"));
         assert_eq!((options.readers, options.wal_pages, options.powersafe_overwrite), (2, 500, false));
         assert_eq!(options.uri(), "file:/var/a.db?psow=0&vfs=faulty");
@@ -187,7 +200,13 @@ mod tests {
 
     #[test]
     fn what_no_option_can_take_is_refused() {
-        for url in ["sqlite:a?readers=0", "sqlite:a?psow=2", "sqlite:a?wal_pages=x", "sqlite:a?vfs="] {
+        for url in [
+            "sqlite:a?readers=0",
+            "sqlite:a?psow=2",
+            "sqlite:a?create=no",
+            "sqlite:a?wal_pages=x",
+            "sqlite:a?vfs=",
+        ] {
             assert!(matches!(SqliteOptions::from_url(url), Err(OpenError::InvalidOption { .. })), "{url}");
         }
         assert!(matches!(SqliteOptions::from_url("sqlite:a?cache=1"), Err(OpenError::UnknownOption { .. })));

@@ -58,7 +58,7 @@ async fn an_unknown_option_is_refused() {
     for option in ["cache", "Readers", "mode"] {
         let error = refused(&format!("{url}?readers=2&{option}=ro")).await;
         assert_is!(error, OpenError::UnknownOption { option: told, .. } if told == option);
-        says(&error, "the known ones are wal_pages, readers, psow, vfs");
+        says(&error, "the known ones are create, wal_pages, readers, psow, vfs");
     }
     opens_as_before(&place, kept).await;
 }
@@ -209,4 +209,13 @@ async fn an_empty_file_becomes_a_store() {
     fs::write(place.database(), "").unwrap();
     let store = place.open().await;
     Kept::begin(&store).await.is_there(&store).await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_to_be_made_is_not_made() {
+    let place = Place::new();
+    let error = refused(&format!("sqlite:{}?create=0", place.database().display())).await;
+    assert_is!(error, OpenError::NotThere { .. });
+    says(&error, "correct the path");
+    assert!(!place.database().exists());
 }

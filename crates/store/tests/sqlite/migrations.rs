@@ -229,3 +229,17 @@ fn threads_that_open_a_fresh_file_at_once_all_succeed() {
         assert!(!schema(&raw).is_empty());
     }
 }
+
+#[tokio::test]
+async fn an_older_file_that_is_not_to_be_upgraded_is_refused_and_left_as_it_is() {
+    let place = Place::new();
+    older(&place);
+    let before = fs::read(place.database()).unwrap();
+    let url = format!("sqlite:{}?create=0", place.database().display());
+    let error = steadfast_store::open(&url, Env::system()).await.unwrap_err();
+    assert_is!(error, OpenError::SchemaTooOld { found: 1, .. });
+    says(&error, "leave out create=0");
+    assert_eq!(fs::read(place.database()).unwrap(), before);
+    place.open().await.close().await;
+    steadfast_store::open(&url, Env::system()).await.unwrap();
+}
