@@ -297,3 +297,43 @@ impl Drop for FreeOnDrop {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use steadfast_store::env::Env;
+    use steadfast_store::{
+        BeginOperation, FinishOperation, MemoryStore, OperationEnd, OperationToken, Payload, StoreExt,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_does_not_decode_is_told_and_never_handed_out() {
+        let store = Arc::new(MemoryStore::new(Env::system()));
+        let cache = LlmCache::new(store.clone(), LlmCacheOptions::default()).unwrap();
+        let request = LlmRequest::new("model", json!({ "prompt": "Why?" }));
+        let fingerprint = request.fingerprint(&[]);
+        let (key, token) = (request.key(fingerprint).unwrap(), OperationToken::from_bytes([7; 16]));
+        let begin = BeginOperation {
+            key: key.clone(),
+            fingerprint,
+            token,
+            task: None,
+            lease: None,
+            term: Term::new(TERM_DEFAULT).unwrap(),
+            abandonment: Abandonment::Retake,
+            fresh_for: None,
+        };
+        store.begin_operation(begin).await.unwrap();
+        let end = OperationEnd::Succeeded(Payload::new("written by nobody").unwrap());
+        store.finish_operation(FinishOperation { key, token, end }).await.unwrap();
+
+        let ask = async || Ok::<_, std::io::Error>(LlmAnswer::new("Because."));
+        let error = cache.get_or_ask(&request, ask).await.unwrap_err();
+        assert!(matches!(error, LlmCacheError::Unreadable), "{error:?}");
+        assert!(error.to_string().contains("invalidate the request"), "{error}");
+        assert!(cache.invalidate(&request).await.unwrap());
+        assert!(!cache.get_or_ask(&request, ask).await.unwrap().is_hit);
+    }
+}

@@ -155,6 +155,40 @@ async fn a_request_that_differs_in_any_one_place_misses() {
     assert!(model.is_hit(&request()).await);
 }
 
+/// Any JSON, of no more than this depth.
+fn any_value(rng: &mut fastrand::Rng, depth: u32) -> Value {
+    let text = |rng: &mut fastrand::Rng| -> String {
+        (0..rng.usize(0..6)).map(|_| rng.char('\0'..='\u{2ff}')).collect()
+    };
+    match rng.u32(0..if depth == 0 { 4 } else { 6 }) {
+        0 => Value::Null,
+        1 => json!(rng.bool()),
+        2 => json!(rng.i32(-3..1_000)),
+        3 => json!(text(rng)),
+        4 => (0..rng.usize(0..4)).map(|_| any_value(rng, depth - 1)).collect(),
+        _ => (0..rng.usize(0..4)).map(|_| (text(rng), any_value(rng, depth - 1))).collect(),
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_asked_hits_itself_and_nothing_that_differs_in_one_place() {
+    const BODIES: u64 = 256;
+    let mut compared = 0;
+    for seed in 0..BODIES {
+        let model = Model::new(LlmCacheOptions::default());
+        let body = any_value(&mut fastrand::Rng::with_seed(seed), 3);
+        let of = |body: &Value| LlmRequest { body: body.clone(), ..request() };
+        assert!(!model.is_hit(&of(&body)).await, "seed {seed}");
+        for other in variants(&body).into_iter().filter(|other| *other != body) {
+            let looked_up = model.cache.look_up(&of(&other)).await.unwrap();
+            assert_eq!(looked_up, None, "seed {seed}: {other} hit {body}");
+            compared += 1;
+        }
+        assert!(model.is_hit(&of(&body)).await, "seed {seed}");
+    }
+    assert!(compared > 1_500, "{compared}");
+}
+
 #[tokio::test]
 async fn a_field_counts_unless_it_is_named_as_ignorable() {
     let ignored_fields = vec!["seed".to_owned(), "stream".to_owned()];

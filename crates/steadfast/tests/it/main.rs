@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod bad_input;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
