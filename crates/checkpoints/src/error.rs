@@ -24,11 +24,11 @@ pub enum CheckpointError {
     /// The evidence does not hold at the moment of the commit.
     #[error("the evidence does not hold, so the checkpoint was not made: {0}")]
     EvidenceFailed(EvidenceReport),
-    /// A file that was to become evidence could not be taken as such.
-    #[error("{path:?} cannot be evidence: {finding}")]
+    /// What was to become evidence could not be taken as such.
+    #[error("{subject} cannot be evidence: {finding}")]
     NotObserved {
-        /// The path, relative to the base.
-        path: String,
+        /// What it was, as a report names it.
+        subject: String,
         /// Why.
         finding: Finding,
     },

@@ -42,6 +42,7 @@ mod error;
 mod evidence;
 mod latest;
 mod manager;
+mod observe;
 mod retention;
 mod step;
 mod sync;
@@ -56,8 +57,11 @@ pub use branch::{Copied, FORK, ROLLBACK};
 pub use chain::{ChainBreak, ChainReport};
 pub use error::CheckpointError;
 pub use evidence::{
-    EvidencePack, EvidenceReport, FILE_BYTES_MAX, Failure, FileHash, Finding, InvalidEvidence, Judgement,
-    Obstacle, PATH_BYTES_MAX, PIECES_MAX, Piece, PieceReport, Rule, UnreadableEvidence,
+    ArtifactExists, ArtifactKind, Captured, CommandExit, CommandOutcome, Custom, DatabaseRow, EvidencePack,
+    EvidenceReport, ExpectedRow, FILE_BYTES_MAX, Failure, FileDigest, FileHash, Finding, FoundKind,
+    HashAlgorithm, InvalidEvidence, Judgement, Obstacle, PARAMETER_BYTES_MAX, PARAMETERS_MAX, PATH_BYTES_MAX,
+    PATIENCE_DEFAULT, PIECES_MAX, Piece, PieceReport, RowQuery, Rule, SUBJECT_BYTES_MAX, Sha256Digest,
+    UnreadableEvidence, UnreadableOutcome, Verifier, Verifiers,
 };
 pub use latest::{LastVerified, Skipped, WhySkipped};
 pub use manager::{CheckpointManager, CheckpointOptions};

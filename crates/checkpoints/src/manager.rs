@@ -9,9 +9,9 @@ use steadfast_store::{
 };
 
 use crate::error::CheckpointError;
-use crate::evidence::{self, EvidencePack, EvidenceReport, FileHash, Finding, Judgement, Obstacle, Piece};
+use crate::evidence::look::Looker;
+use crate::evidence::{EvidencePack, EvidenceReport, Judgement, Verifiers};
 use crate::step::{NewCheckpoint, Prepared, Step};
-use crate::sync::off_thread;
 use crate::telemetry;
 use crate::verify::{VerificationReport, trusted_evidence};
 
@@ -69,17 +69,52 @@ impl CheckpointOptions {
 pub struct CheckpointManager {
     store: Arc<dyn Store>,
     options: Arc<CheckpointOptions>,
+    verifiers: Arc<Verifiers>,
 }
 
 impl CheckpointManager {
-    /// A manager over `store`.
+    /// A manager over `store`, which knows no queries and no verifiers yet.
     pub fn new(store: Arc<dyn Store>, options: CheckpointOptions) -> Self {
-        Self { store, options: Arc::new(options) }
+        Self { store, options: Arc::new(options), verifiers: Arc::default() }
+    }
+
+    /// The same with these queries and verifiers for evidence, in place of those it had. Evidence that names
+    /// one it does not have fails.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use steadfast_checkpoints::{CheckpointManager, CheckpointOptions, Verifiers};
+    /// # use steadfast_store::{Label, MemoryStore, env::Env};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = Arc::new(MemoryStore::new(Env::system()));
+    /// let verifiers =
+    ///     Verifiers::new().query(Label::new("customer")?, |_: &[String]| Ok(Some(b"Ada".to_vec())));
+    /// let checkpoints =
+    ///     CheckpointManager::new(store, CheckpointOptions::new(".")).with_verifiers(verifiers);
+    /// let customer = checkpoints.observe_row("customer", vec!["7".to_owned()]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_verifiers(mut self, verifiers: Verifiers) -> Self {
+        self.verifiers = Arc::new(verifiers);
+        self
     }
 
     /// The store below.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// How it works.
+    pub(crate) fn options(&self) -> &Arc<CheckpointOptions> {
+        &self.options
+    }
+
+    /// Looks at evidence for it.
+    pub(crate) fn looker(&self) -> Looker<'_> {
+        Looker { store: &*self.store, base: &self.options.base, verifiers: &self.verifiers }
     }
 
     /// Gives a checkpoint its identity and digests. Hashes the payload; touches neither store nor evidence.
@@ -130,22 +165,6 @@ impl CheckpointManager {
         Ok(Step { appended: applied.get(append)?.clone(), applied })
     }
 
-    /// Takes a file below the base folder as a piece of evidence, with the content that it has now.
-    ///
-    /// # Errors
-    /// [`CheckpointError::InvalidEvidence`] for a path that may leave the base; [`CheckpointError::NotObserved`]
-    /// when there is no such file, or none that may be read here.
-    pub async fn observe_file(&self, path: &str) -> Result<Piece, CheckpointError> {
-        // The path is checked before anything is opened.
-        let unseen = FileHash::new(path, steadfast_store::Digest::ZERO)?;
-        let (options, wanted) = (Arc::clone(&self.options), unseen.path().to_owned());
-        let observed = off_thread(self.store.env(), move || evidence::observe(&options.base, &wanted)).await;
-        match observed.unwrap_or(Err(Finding::Pending(Obstacle::BrokenOff))) {
-            Ok(digest) => Ok(Piece::FileHash(FileHash::new(path, digest)?)),
-            Err(finding) => Err(CheckpointError::NotObserved { path: path.to_owned(), finding }),
-        }
-    }
-
     /// A checkpoint. One with a damaged payload is returned and says so.
     ///
     /// # Errors
@@ -166,14 +185,11 @@ impl CheckpointManager {
         Ok(self.store.checkpoints(task, page).await?)
     }
 
-    /// Looks at the evidence of a pack now, off the threads that poll futures. Changes nothing.
+    /// Looks at the evidence of a pack now: files and registered queries off the threads that poll futures,
+    /// operations in the store, registered verifiers here. Changes nothing. Dropping the future ends the
+    /// look.
     pub async fn check(&self, pack: EvidencePack) -> EvidenceReport {
-        if pack.pieces().is_empty() {
-            return EvidenceReport::new(pack.rule(), Vec::new());
-        }
-        let (options, looked_at) = (Arc::clone(&self.options), pack.clone());
-        let report = off_thread(self.store.env(), move || looked_at.look(&options.base)).await;
-        report.unwrap_or_else(|| EvidenceReport::broken_off(pack.rule(), pack.pieces().to_vec()))
+        self.looker().look(pack).await
     }
 
     /// Looks at a checkpoint now: its link, its bytes, its evidence. Changes nothing.

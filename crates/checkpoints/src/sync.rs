@@ -1,6 +1,8 @@
 //! The channels of this crate: all of them come from here, so that a schedule explorer can put its own in their
 //! place.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use steadfast_store::env::Env;
 use tokio::sync::oneshot;
 
@@ -10,7 +12,13 @@ pub(crate) async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
     let (answer, answered) = oneshot::channel();
-    // Nobody may be waiting any more.
-    env.runtime().spawn_blocking(Box::new(move || drop(answer.send(work()))));
+    let work = move || {
+        // Caught here, whatever the runtime does about it: the work may be the user's.
+        if let Ok(done) = catch_unwind(AssertUnwindSafe(work)) {
+            // Nobody may be waiting any more.
+            drop(answer.send(done));
+        }
+    };
+    env.runtime().spawn_blocking(Box::new(work));
     answered.await.ok()
 }

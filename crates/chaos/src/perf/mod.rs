@@ -19,6 +19,7 @@ mod data;
 mod file;
 pub mod floor;
 pub mod layouts;
+mod queue;
 mod sql;
 pub mod stats;
 mod subject;

@@ -36,6 +36,36 @@ pub(super) mod floor {
     pub(in super::super) const READ_VALUE: &str = "SELECT salt, digest, value FROM v WHERE id = ?1";
 }
 
+/// A bare queue beside the floor's table: what a claim, a settlement and a reclaim take at least.
+pub(super) mod queue {
+    pub(in super::super) const CREATE: &str = "
+        CREATE TABLE items (
+            id           INTEGER PRIMARY KEY,
+            name         TEXT    NOT NULL UNIQUE,
+            status       TEXT    NOT NULL,
+            priority     INTEGER NOT NULL,
+            available_at TEXT    NOT NULL,
+            fence        INTEGER NOT NULL DEFAULT 0,
+            holder       TEXT,
+            expires_at   TEXT
+        );
+        CREATE INDEX items_pending ON items (priority DESC, available_at, name) WHERE status = 'pending';
+        CREATE INDEX items_leased ON items (expires_at) WHERE status = 'in_progress';";
+    pub(in super::super) const ENQUEUE: &str = "INSERT INTO items (name, status, priority, available_at) VALUES (?1, 'pending', 0, '2026-01-01 00:00:00.000')";
+    pub(in super::super) const CLAIM: &str =
+        "UPDATE items SET status = 'in_progress', fence = fence + 1, holder = ?1, expires_at = '2026-01-01 00:05:00.000'
+         WHERE id = (SELECT id FROM items WHERE status = 'pending' ORDER BY priority DESC, available_at, name LIMIT 1)
+         RETURNING id, fence";
+    pub(in super::super) const SETTLE: &str =
+        "UPDATE items SET status = 'succeeded', holder = NULL, expires_at = NULL
+         WHERE id = ?1 AND fence = ?2 AND status = 'in_progress'";
+    pub(in super::super) const LEASE_ALL: &str =
+        "UPDATE items SET status = 'in_progress', holder = 'holder', expires_at = '2026-01-01 00:05:00.000'";
+    pub(in super::super) const RECLAIM: &str =
+        "UPDATE items SET status = 'pending', fence = fence + 1, holder = NULL, expires_at = NULL
+         WHERE id = ?1 AND status = 'in_progress'";
+}
+
 /// The layouts: the store's tables `tasks` and `checkpoints`, and what else they could have been.
 pub(super) mod layout {
     /// The columns that every layout has; `$task` is the one by which a checkpoint names its task.

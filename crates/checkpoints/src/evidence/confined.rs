@@ -1,5 +1,5 @@
-//! Hashing a file that data names, without leaving the base folder, following a link, or touching what must not be
-//! opened: every check is made on one descriptor, and that very file is read.
+//! Examining and hashing a file that data names, without leaving the base folder, following a link, or
+//! touching what must not be opened: every check is made on one descriptor, and that very file is read.
 //!
 //! The kernel confines the path (openat2(2): `RESOLVE_BENEATH`, `RESOLVE_NO_SYMLINKS`). The first descriptor is an
 //! `O_PATH` one, which opens nothing: no device acts on it, and its close drops no locks of a database. Only a
@@ -13,24 +13,39 @@ use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
-use steadfast_store::{Digest, own_files};
+use steadfast_store::own_files;
 
-use crate::evidence::{Failure, Finding, Obstacle};
+use crate::evidence::digests::Hashing;
+use crate::evidence::{Failure, FileDigest, Finding, FoundKind, HashAlgorithm, Obstacle};
 
-/// Largest file that is hashed, in bytes: about a second of work.
+/// Largest file that is hashed, in bytes: about a second of work by BLAKE3, some more by SHA-256.
 pub const FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// How often a path is resolved anew when somebody renames folders at the same time: openat2(2), `EAGAIN`.
 const RENAME_RACES_MAX: u32 = 16;
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
 
+/// What is at `path` below `base`, or why nothing can be said of it. Nothing is opened.
+pub(super) fn kind_of(base: &Path, path: &str) -> Result<FoundKind, Finding> {
+    let stat = stat(&place(base, path)?)?;
+    if own_files::is_own(stat.st_dev, stat.st_ino) {
+        return Err(Finding::Failed(Failure::OwnFile));
+    }
+    Ok(FoundKind::of(FileType::from_raw_mode(stat.st_mode)))
+}
+
 /// The digest of the regular file at `path` below `base`, or why there is none.
-pub(super) fn digest_of(base: &Path, path: &str) -> Result<Digest, Finding> {
-    digest_watched(base, path, || {})
+pub(super) fn digest_of(base: &Path, path: &str, algorithm: HashAlgorithm) -> Result<FileDigest, Finding> {
+    digest_watched(base, path, algorithm, || {})
 }
 
 /// The same; `read` is called when all was read.
-fn digest_watched(base: &Path, path: &str, read: impl FnOnce()) -> Result<Digest, Finding> {
+fn digest_watched(
+    base: &Path,
+    path: &str,
+    algorithm: HashAlgorithm,
+    read: impl FnOnce(),
+) -> Result<FileDigest, Finding> {
     let place = place(base, path)?;
     let before = stat(&place)?;
     if FileType::from_raw_mode(before.st_mode) != FileType::RegularFile {
@@ -44,7 +59,7 @@ fn digest_watched(base: &Path, path: &str, read: impl FnOnce()) -> Result<Digest
         return Err(Finding::Failed(Failure::TooLarge { actual, limit: FILE_BYTES_MAX }));
     }
     let file = reopen(&place)?;
-    let digest = digest_unchanged(&file, read);
+    let digest = digest_unchanged(&file, algorithm, read);
     if own_files::is_own(before.st_dev, before.st_ino) {
         // A store was opened on it meanwhile: a close would drop that store's locks, one descriptor less harms nobody.
         std::mem::forget(file);
@@ -89,10 +104,14 @@ fn reopen(place: &OwnedFd) -> Result<File, Finding> {
 }
 
 /// The digest of the file from its beginning, if nobody changed it meanwhile. `read` is called when all was read.
-fn digest_unchanged(mut file: &File, read: impl FnOnce()) -> Result<Digest, Finding> {
+fn digest_unchanged(
+    mut file: &File,
+    algorithm: HashAlgorithm,
+    read: impl FnOnce(),
+) -> Result<FileDigest, Finding> {
     let before = stat(file)?;
     let length = u64::try_from(before.st_size).unwrap_or(0);
-    let mut hasher = blake3::Hasher::new();
+    let mut hashing = Hashing::new(algorithm);
     let mut chunk = vec![0; CHUNK_BYTES];
     // A file that grows is not followed: one byte over its length is enough to see it.
     let mut left = length + 1;
@@ -101,7 +120,7 @@ fn digest_unchanged(mut file: &File, read: impl FnOnce()) -> Result<Digest, Find
         match file.read(&mut chunk[..limit]) {
             Ok(0) => break,
             Ok(count) => {
-                hasher.update(&chunk[..count]);
+                hashing.update(&chunk[..count]);
                 left -= count as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -112,7 +131,7 @@ fn digest_unchanged(mut file: &File, read: impl FnOnce()) -> Result<Digest, Find
     if left != 1 || version(&stat(file)?) != version(&before) {
         return Err(Finding::Failed(Failure::Changed));
     }
-    Ok(Digest::from_bytes(*hasher.finalize().as_bytes()))
+    Ok(hashing.finish())
 }
 
 /// What changes when a file is written: its size, and when its content and its record last changed.
@@ -139,7 +158,16 @@ mod tests {
     use std::fs::{self, OpenOptions};
     use std::io::Write;
 
+    use steadfast_store::Digest;
+
     use super::*;
+    use crate::evidence::Sha256Digest;
+
+    const BLAKE3: HashAlgorithm = HashAlgorithm::Blake3;
+
+    fn blake3(content: &[u8]) -> FileDigest {
+        Digest::of(content).into()
+    }
 
     #[test]
     fn the_kernel_confines_a_path_that_passed_all_other_checks() {
@@ -148,7 +176,8 @@ mod tests {
         let base = outside.path().join("base");
         fs::create_dir(&base).unwrap();
         for path in ["../secret", "./../secret", &outside.path().join("secret").display().to_string()] {
-            assert_eq!(digest_of(&base, path), Err(Finding::Failed(Failure::LeavesBase)), "{path}");
+            assert_eq!(digest_of(&base, path, BLAKE3), Err(Finding::Failed(Failure::LeavesBase)), "{path}");
+            assert_eq!(kind_of(&base, path), Err(Finding::Failed(Failure::LeavesBase)), "{path}");
         }
     }
 
@@ -156,11 +185,13 @@ mod tests {
     fn a_file_that_is_written_while_it_is_hashed_is_not_verified() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
-        let digest_while = |change: fn(&Path)| {
+        let digest_while = |algorithm, change: fn(&Path)| {
             fs::write(&path, "before").unwrap();
-            digest_unchanged(&File::open(&path).unwrap(), || change(&path))
+            digest_unchanged(&File::open(&path).unwrap(), algorithm, || change(&path))
         };
-        assert_eq!(digest_while(|_| {}), Ok(Digest::of(b"before")));
+        let algorithms = [BLAKE3, HashAlgorithm::Sha256];
+        let digests = [Ok(blake3(b"before")), Ok(Sha256Digest::of(b"before").into())];
+        assert_eq!(algorithms.map(|algorithm| digest_while(algorithm, |_| {})), digests);
         let changes: [fn(&Path); 3] = [
             |path| OpenOptions::new().append(true).open(path).unwrap().write_all(b"!").unwrap(),
             |path| File::create(path).unwrap().write_all(b"").unwrap(),
@@ -174,7 +205,9 @@ mod tests {
             },
         ];
         for change in changes {
-            assert_eq!(digest_while(change), Err(Finding::Failed(Failure::Changed)));
+            for algorithm in algorithms {
+                assert_eq!(digest_while(algorithm, change), Err(Finding::Failed(Failure::Changed)));
+            }
         }
     }
 
@@ -184,12 +217,12 @@ mod tests {
         let path = folder.path().join("a");
         fs::write(&path, vec![1; CHUNK_BYTES + 1]).unwrap();
         let file = File::open(&path).unwrap();
-        assert_eq!(digest_unchanged(&file, || {}), Ok(Digest::of(&vec![1; CHUNK_BYTES + 1])));
+        assert_eq!(digest_unchanged(&file, BLAKE3, || {}), Ok(blake3(&vec![1; CHUNK_BYTES + 1])));
         // At its end now: there is less to read than the size says.
-        assert_eq!(digest_unchanged(&file, || {}), Err(Finding::Failed(Failure::Changed)));
+        assert_eq!(digest_unchanged(&file, BLAKE3, || {}), Err(Finding::Failed(Failure::Changed)));
         // The kernel says that this one is empty, and there is something to read.
         let file = File::open("/proc/self/status").unwrap();
-        assert_eq!(digest_unchanged(&file, || {}), Err(Finding::Failed(Failure::Changed)));
+        assert_eq!(digest_unchanged(&file, BLAKE3, || {}), Err(Finding::Failed(Failure::Changed)));
     }
 
     /// How many descriptors of this process lead to `path`.
@@ -203,14 +236,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().canonicalize().unwrap().join("a");
         fs::write(&path, "a").unwrap();
-        assert_eq!(digest_of(folder.path(), "a"), Ok(Digest::of(b"a")));
+        assert_eq!(digest_of(folder.path(), "a", BLAKE3), Ok(blake3(b"a")));
         assert_eq!(descriptors(&path), 0);
         let mut own = None;
         let register = || own = Some(own_files::OwnFile::register(&path).unwrap());
-        assert_eq!(digest_watched(folder.path(), "a", register), Err(Finding::Failed(Failure::OwnFile)));
+        assert_eq!(
+            digest_watched(folder.path(), "a", BLAKE3, register),
+            Err(Finding::Failed(Failure::OwnFile))
+        );
         assert_eq!(descriptors(&path), 1);
         drop(own);
-        assert_eq!(digest_of(folder.path(), "a"), Ok(Digest::of(b"a")));
+        assert_eq!(digest_of(folder.path(), "a", BLAKE3), Ok(blake3(b"a")));
     }
 
     #[test]
@@ -220,7 +256,7 @@ mod tests {
         fs::write(&path, "a").unwrap();
         let own = own_files::OwnFile::register(&path).unwrap();
         let read = || panic!("it was read");
-        assert_eq!(digest_watched(folder.path(), "a", read), Err(Finding::Failed(Failure::OwnFile)));
+        assert_eq!(digest_watched(folder.path(), "a", BLAKE3, read), Err(Finding::Failed(Failure::OwnFile)));
         drop(own);
     }
 }

@@ -2,10 +2,14 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use steadfast_store::Digest;
 
-use crate::evidence::{Piece, Rule};
+use crate::evidence::{ExpectedRow, FileDigest, FoundKind, Piece, Rule, UnreadableOutcome};
+
+/// Most characters of a piece's own text that a report shows.
+const SHOWN_CHARS_MAX: usize = 120;
 
 /// Why a piece does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,9 +47,74 @@ pub enum Failure {
     #[error("its content has digest {found}, not {expected}: it was changed since")]
     Mismatch {
         /// The digest in the evidence.
-        expected: Digest,
+        expected: FileDigest,
         /// The digest of the file.
+        found: FileDigest,
+    },
+    /// Something is there, of another kind.
+    #[error("it is {found}: ask for that, or name something else")]
+    OtherKind {
+        /// What is there.
+        found: FoundKind,
+    },
+    /// The store has no operation of that key.
+    #[error("no operation has this key: run the command under it; it may have been purged or given up")]
+    NoSuchOperation,
+    /// The operation has an error as its outcome: the tool says that it did not run the command.
+    #[error("the operation ended as failed: run the command again under another key")]
+    OperationFailed,
+    /// Nobody knows what became of the operation.
+    #[error("the operation is in doubt: settle that first")]
+    OperationInDoubt,
+    /// The operation's output does not match the digest that was stored beside it.
+    #[error("the operation's output cannot be trusted ({why})")]
+    DamagedOutput {
+        /// What the store said.
+        why: String,
+    },
+    /// The operation is not recorded as that of a command.
+    #[error("the operation's output is {0}")]
+    NoOutcome(#[source] UnreadableOutcome),
+    /// The command has ended otherwise.
+    #[error(
+        "the command ended with exit code {found}, not {expected}: mend what it complains of, run it again"
+    )]
+    ExitCode {
+        /// The exit code in the evidence.
+        expected: i32,
+        /// The recorded one.
+        found: i32,
+    },
+    /// The operation's output is another one.
+    #[error("the operation's output has digest {found}, not {expected}: it was run again, observe it anew")]
+    OtherOutput {
+        /// The digest in the evidence.
+        expected: Digest,
+        /// The digest of the output.
         found: Digest,
+    },
+    /// No query is registered under that name.
+    #[error("no query is registered under this name: give the manager one, by `Verifiers::query`")]
+    UnknownQuery,
+    /// The query finds no row.
+    #[error("the query finds no row: write it again or go on from an earlier checkpoint")]
+    NoRow,
+    /// The row is another one.
+    #[error("the row has digest {found}, not {expected}: it was changed since")]
+    OtherRow {
+        /// The digest in the evidence.
+        expected: Digest,
+        /// The digest of the row.
+        found: Digest,
+    },
+    /// No verifier is registered under that name.
+    #[error("no verifier is registered under this name: give the manager one, by `Verifiers::verifier`")]
+    UnknownVerifier,
+    /// A registered verifier says so.
+    #[error("{why}")]
+    Refused {
+        /// What it says.
+        why: String,
     },
 }
 
@@ -69,9 +138,36 @@ pub enum Obstacle {
         /// What the system said.
         why: String,
     },
-    /// The look itself broke off.
-    #[error("the look was broken off: look again")]
+    /// The look itself broke off: it panicked, or the runtime went away.
+    #[error("the look was broken off: look again, and at what the program has logged")]
     BrokenOff,
+    /// The operation has not ended.
+    #[error("the operation is not finished: record its result before the evidence is looked at")]
+    OperationUnfinished,
+    /// The store could not be read.
+    #[error("the store could not be read ({why}): look again when that is mended")]
+    Store {
+        /// What it said.
+        why: String,
+    },
+    /// A registered query could not look.
+    #[error("the query could not look ({why}): look again when that is mended")]
+    Query {
+        /// What it said.
+        why: String,
+    },
+    /// A registered query or verifier took too long.
+    #[error("no answer within {patience:?}: look again, or register it with more patience")]
+    TooSlow {
+        /// How long it was waited for.
+        patience: Duration,
+    },
+    /// A registered verifier says so.
+    #[error("{why}")]
+    Undecided {
+        /// What it says.
+        why: String,
+    },
 }
 
 /// What a look at one piece found.
@@ -83,6 +179,18 @@ pub enum Finding {
     Failed(Failure),
     /// It could not be looked at.
     Pending(Obstacle),
+}
+
+impl Finding {
+    /// What a [`Verifier`](crate::Verifier) answers when its subject does not hold, with what to do about it.
+    pub fn failed(why: impl Into<String>) -> Self {
+        Self::Failed(Failure::Refused { why: why.into() })
+    }
+
+    /// What a [`Verifier`](crate::Verifier) answers when it could not look, with what to do about it.
+    pub fn pending(why: impl Into<String>) -> Self {
+        Self::Pending(Obstacle::Undecided { why: why.into() })
+    }
 }
 
 impl fmt::Display for Finding {
@@ -106,10 +214,43 @@ pub struct PieceReport {
 
 impl fmt::Display for PieceReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.piece {
-            Piece::FileHash(file) => write!(f, "file {:?} {}", file.path(), self.finding),
+        write!(f, "{} {}", self.piece, self.finding)
+    }
+}
+
+impl fmt::Display for Piece {
+    /// Its kind and its subject, the latter cut when it is long.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FileHash(file) => write!(f, "file {:?}", file.path()),
+            Self::ArtifactExists(artifact) => write!(f, "{} {:?}", artifact.kind(), artifact.path()),
+            Self::CommandExit(exit) => {
+                write!(f, "exit code {} of operation {:?}", exit.exit_code(), exit.operation().as_str())
+            }
+            Self::DatabaseRow(row) => {
+                let query = row.query().as_str();
+                let parameters = cut(format!("{:?}", row.parameters()));
+                let what = match row.expected() {
+                    ExpectedRow::Exists => "row",
+                    ExpectedRow::Content(_) => "content of the row",
+                };
+                write!(f, "{what} of query {query:?} with {parameters}")
+            }
+            Self::Custom(custom) => {
+                let subject = cut(custom.subject().to_owned());
+                write!(f, "verifier {:?} on {subject}", custom.verifier().as_str())
+            }
         }
     }
+}
+
+/// The text in one line, and no more of it than a report has room for.
+fn cut(mut text: String) -> String {
+    if let Some((at, _)) = text.char_indices().nth(SHOWN_CHARS_MAX) {
+        text.truncate(at);
+        text.push('…');
+    }
+    text.replace(char::is_control, " ")
 }
 
 /// What all findings together say.
@@ -161,13 +302,6 @@ impl EvidenceReport {
         Self { judgement, pieces }
     }
 
-    /// The report of a look that broke off before it found anything.
-    pub(crate) fn broken_off(rule: Rule, pieces: Vec<Piece>) -> Self {
-        let finding = Finding::Pending(Obstacle::BrokenOff);
-        let report = |piece| PieceReport { piece, finding: finding.clone() };
-        Self::new(rule, pieces.into_iter().map(report).collect())
-    }
-
     /// The pieces that do not hold or could not be looked at.
     pub fn open_pieces(&self) -> impl Iterator<Item = &PieceReport> {
         self.pieces.iter().filter(|piece| piece.finding != Finding::Verified)
@@ -185,7 +319,7 @@ impl fmt::Display for EvidenceReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::FileHash;
+    use crate::evidence::{Custom, FileHash};
 
     fn judge(rule: Rule, findings: &str) -> Judgement {
         let pieces = findings.chars().map(|letter| PieceReport {
@@ -215,5 +349,14 @@ mod tests {
             assert_eq!(judge(Rule::AtLeast(2), findings), two, "two of {findings}");
         }
         assert_eq!(judge(Rule::All, ""), Judgement::Verified);
+    }
+
+    #[test]
+    fn a_long_subject_is_cut_at_a_character_and_stays_in_its_line() {
+        let piece = Piece::Custom(Custom::new("v", format!("\"\u{20ac}{}\"\n", "ä".repeat(1_000))).unwrap());
+        let shown = piece.to_string();
+        assert!(shown.ends_with("ä…") && shown.chars().count() < 150, "{shown}");
+        let piece = Piece::Custom(Custom::new("v", "{\n}").unwrap());
+        assert_eq!(piece.to_string(), "verifier \"v\" on { }");
     }
 }

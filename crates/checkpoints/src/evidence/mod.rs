@@ -1,21 +1,32 @@
 //! Evidence: what outside of the store must hold for a checkpoint to be taken for true, and how that is looked at.
 
+pub(crate) mod command;
 mod confined;
+mod custom;
+mod digests;
+pub(crate) mod file;
 mod finding;
+pub(crate) mod look;
+mod row;
+mod verifiers;
 mod wire;
 
 use std::path::Path;
 
-use steadfast_store::{Digest, PayloadTooLarge};
+use steadfast_store::{InvalidId, Label, PayloadTooLarge};
 
+pub use command::{Captured, CommandExit, CommandOutcome, UnreadableOutcome};
 pub use confined::FILE_BYTES_MAX;
+pub use custom::{Custom, SUBJECT_BYTES_MAX, Verifier};
+pub use digests::{FileDigest, HashAlgorithm, Sha256Digest};
+pub use file::{ArtifactExists, ArtifactKind, FileHash, FoundKind, PATH_BYTES_MAX};
 pub use finding::{EvidenceReport, Failure, Finding, Judgement, Obstacle, PieceReport};
+pub use row::{DatabaseRow, ExpectedRow, PARAMETER_BYTES_MAX, PARAMETERS_MAX, RowQuery};
+pub use verifiers::{PATIENCE_DEFAULT, Verifiers};
 pub use wire::UnreadableEvidence;
 
 /// Most pieces in one pack.
 pub const PIECES_MAX: usize = 256;
-/// Longest path of a piece, in bytes.
-pub const PATH_BYTES_MAX: usize = 4_000;
 
 /// Why something cannot be evidence. Nothing was written.
 #[derive(Debug, thiserror::Error)]
@@ -49,10 +60,44 @@ pub enum InvalidEvidence {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// The pack is too large to be stored.
+    /// A name that nothing can be registered under.
+    #[error("the name of a {what} cannot be one ({source})")]
+    Name {
+        /// Of what.
+        what: &'static str,
+        /// What is wrong with it, and what to do.
+        source: InvalidId,
+    },
+    /// Too many parameters of a query.
+    #[error(
+        "{actual} parameters of a query are over the limit of {limit}: give it one key that stands for them"
+    )]
+    TooManyParameters {
+        /// How many there are.
+        actual: usize,
+        /// How many may be.
+        limit: usize,
+    },
+    /// A text of a piece is too long.
+    #[error("{what} of {actual} bytes is over the limit of {limit}: put it into a file and name its digest")]
+    TooLong {
+        /// Which text.
+        what: &'static str,
+        /// Its length in bytes.
+        actual: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A subject that is no JSON.
+    #[error("the subject of a verifier is no JSON ({why}): quote a plain text")]
+    Subject {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The pack, or an outcome, is too large to be stored.
     #[error(transparent)]
     TooLarge(#[from] PayloadTooLarge),
-    /// The pack could not be written as JSON.
+    /// It could not be written as JSON.
     #[error("the evidence could not be written down: {0}")]
     Unwritable(#[from] serde_json::Error),
 }
@@ -68,75 +113,43 @@ pub enum Rule {
 }
 
 /// One thing that must hold.
+///
+/// ```
+/// use steadfast_checkpoints::{ArtifactExists, ArtifactKind, Custom, EvidencePack, Piece, Rule};
+///
+/// let charts = Piece::ArtifactExists(ArtifactExists::new("out/charts", ArtifactKind::Directory)?);
+/// let closed = Piece::Custom(Custom::new("ticket-closed", "7")?);
+/// let pack = EvidencePack::new(Rule::All, vec![charts, closed])?;
+/// # Ok::<(), steadfast_checkpoints::InvalidEvidence>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Piece {
     /// A file has this content.
     FileHash(FileHash),
+    /// Something is at a path.
+    ArtifactExists(ArtifactExists),
+    /// A command, run as an operation of the ledger, has ended with this exit code.
+    CommandExit(CommandExit),
+    /// A registered query finds a row.
+    DatabaseRow(DatabaseRow),
+    /// A registered verifier agrees.
+    Custom(Custom),
 }
 
 impl Piece {
-    /// Looks at it now. Blocks on the file system.
-    fn look(&self, base: &Path) -> Finding {
+    /// Whether a look at it blocks on the file system.
+    fn is_about_a_file(&self) -> bool {
+        matches!(self, Self::FileHash(_) | Self::ArtifactExists(_))
+    }
+
+    /// Looks at it now, if it is about a file. Blocks on the file system.
+    fn look_at_file(&self, base: &Path) -> Option<Finding> {
         match self {
-            Self::FileHash(file) => file.look(base),
+            Self::FileHash(file) => Some(file.look(base)),
+            Self::ArtifactExists(artifact) => Some(artifact.look(base)),
+            Self::CommandExit(_) | Self::DatabaseRow(_) | Self::Custom(_) => None,
         }
-    }
-}
-
-/// The BLAKE3 digest of a file below the base folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileHash {
-    path: String,
-    digest: Digest,
-}
-
-impl FileHash {
-    /// The file at `path`, relative to the base folder, with the content of this digest.
-    ///
-    /// # Errors
-    /// [`InvalidEvidence::Path`] for a path that is empty, absolute, too long, or names a parent folder or a NUL.
-    pub fn new(path: impl Into<String>, digest: Digest) -> Result<Self, InvalidEvidence> {
-        let path = path.into();
-        match check_path(&path) {
-            Ok(()) => Ok(Self { path, digest }),
-            Err(why) => Err(InvalidEvidence::Path { path, why }),
-        }
-    }
-
-    /// The path, relative to the base folder.
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
-    /// The digest that the file must have.
-    pub fn digest(&self) -> Digest {
-        self.digest
-    }
-
-    fn look(&self, base: &Path) -> Finding {
-        match confined::digest_of(base, &self.path) {
-            Ok(found) if found == self.digest => Finding::Verified,
-            Ok(found) => Finding::Failed(Failure::Mismatch { expected: self.digest, found }),
-            Err(finding) => finding,
-        }
-    }
-}
-
-/// The digest of the file at `path` below `base`, or the finding that says why there is none. Blocks.
-pub(crate) fn observe(base: &Path, path: &str) -> Result<Digest, Finding> {
-    confined::digest_of(base, path)
-}
-
-/// Rules out early what `openat2` would rule out later, so that the mistake shows where it is made.
-fn check_path(path: &str) -> Result<(), &'static str> {
-    match path {
-        "" => Err("is empty"),
-        _ if path.len() > PATH_BYTES_MAX => Err("is too long"),
-        _ if path.contains('\0') => Err("contains a NUL"),
-        _ if path.starts_with('/') => Err("is absolute"),
-        _ if path.split('/').any(|part| part == "..") => Err("names a parent folder"),
-        _ => Ok(()),
     }
 }
 
@@ -190,30 +203,18 @@ impl EvidencePack {
     pub fn pieces(&self) -> &[Piece] {
         &self.pieces
     }
+}
 
-    /// Looks at every piece now. Blocks on the file system.
-    pub(crate) fn look(self, base: &Path) -> EvidenceReport {
-        let look = |piece: Piece| PieceReport { finding: piece.look(base), piece };
-        EvidenceReport::new(self.rule, self.pieces.into_iter().map(look).collect())
-    }
+/// The name that a query or verifier is asked for by.
+fn name(what: &'static str, text: &str) -> Result<Label, InvalidEvidence> {
+    Label::new(text).map_err(|source| InvalidEvidence::Name { what, source })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use steadfast_store::Digest;
 
-    #[test]
-    fn a_path_that_may_leave_the_base_is_no_evidence() {
-        for path in
-            ["", "/etc/passwd", "../up", "a/../../b", "a/..", "nul\0", &"x".repeat(PATH_BYTES_MAX + 1)]
-        {
-            let error = FileHash::new(path, Digest::ZERO).unwrap_err();
-            assert!(matches!(error, InvalidEvidence::Path { .. }), "{path:?}: {error}");
-        }
-        for path in ["a", "a/b", "..a", "a..", "./a", &"x".repeat(PATH_BYTES_MAX)] {
-            assert!(FileHash::new(path, Digest::ZERO).is_ok(), "{path:?}");
-        }
-    }
+    use super::*;
 
     #[test]
     fn a_rule_that_decides_nothing_is_refused() {

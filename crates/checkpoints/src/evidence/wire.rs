@@ -1,13 +1,21 @@
 //! Evidence as it is stored: JSON with a version, read strictly, so that what an older program does not know it does
 //! not take for verified.
+//!
+//! Version 1 knows files by their BLAKE3 digest, and nothing else; version 2 knows every kind. A pack is
+//! written in the oldest version that can say it: what an older program can judge it goes on judging, of
+//! anything else it says that a newer program has written it.
 
 use serde::{Deserialize, Serialize};
-use steadfast_store::{Digest, Payload};
+use steadfast_store::{OperationKey, Payload};
 
-use crate::evidence::{EvidencePack, FileHash, InvalidEvidence, Piece, Rule};
+use crate::evidence::digests::blake3_of_hex;
+use crate::evidence::{
+    ArtifactExists, ArtifactKind, CommandExit, Custom, DatabaseRow, EvidencePack, ExpectedRow, FileDigest,
+    FileHash, InvalidEvidence, Piece, Rule, Sha256Digest,
+};
 
-/// The version written here.
-const VERSION: u32 = 1;
+/// The newest version written here.
+const VERSION: u32 = 2;
 
 /// Stored evidence that cannot be read. The checkpoint counts as not verified.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,12 +41,13 @@ struct Version {
     version: u32,
 }
 
+/// A pack of either version, by its kind of pieces.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WirePack {
+struct WirePack<P> {
     version: u32,
     rule: WireRule,
-    pieces: Vec<WirePiece>,
+    pieces: Vec<P>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -48,10 +57,155 @@ enum WireRule {
     AtLeast(u32),
 }
 
+/// What version 1 knows. Released: it never changes.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum WirePiece {
+enum Piece1 {
     FileHash { path: String, blake3: String },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Piece2 {
+    FileHash {
+        path: String,
+        // One of them: a field of its own for each algorithm, as in version 1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        blake3: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sha256: Option<String>,
+    },
+    ArtifactExists {
+        path: String,
+        kind: WireKind,
+    },
+    CommandExit {
+        operation: String,
+        exit_code: i32,
+        output: String,
+    },
+    DatabaseRow {
+        query: String,
+        parameters: Vec<String>,
+        expected: WireRow,
+    },
+    Custom {
+        verifier: String,
+        subject: String,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WireKind {
+    File,
+    Directory,
+    Any,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WireRow {
+    Exists,
+    Content(String),
+}
+
+impl Piece1 {
+    /// None when version 1 cannot say it.
+    fn of(piece: &Piece) -> Option<Self> {
+        let Piece::FileHash(file) = piece else { return None };
+        let FileDigest::Blake3(digest) = file.digest() else { return None };
+        Some(Self::FileHash { path: file.path().to_owned(), blake3: digest.to_string() })
+    }
+}
+
+impl TryFrom<Piece1> for Piece {
+    type Error = UnreadableEvidence;
+
+    fn try_from(piece: Piece1) -> Result<Self, UnreadableEvidence> {
+        let Piece1::FileHash { path, blake3 } = piece;
+        Piece2::FileHash { path, blake3: Some(blake3), sha256: None }.try_into()
+    }
+}
+
+impl From<&Piece> for Piece2 {
+    fn from(piece: &Piece) -> Self {
+        match piece {
+            Piece::FileHash(file) => {
+                let (blake3, sha256) = match file.digest() {
+                    FileDigest::Blake3(digest) => (Some(digest.to_string()), None),
+                    FileDigest::Sha256(digest) => (None, Some(digest.to_string())),
+                };
+                Self::FileHash { path: file.path().to_owned(), blake3, sha256 }
+            }
+            Piece::ArtifactExists(artifact) => {
+                let kind = match artifact.kind() {
+                    ArtifactKind::File => WireKind::File,
+                    ArtifactKind::Directory => WireKind::Directory,
+                    ArtifactKind::Any => WireKind::Any,
+                };
+                Self::ArtifactExists { path: artifact.path().to_owned(), kind }
+            }
+            Piece::CommandExit(exit) => Self::CommandExit {
+                operation: exit.operation().as_str().to_owned(),
+                exit_code: exit.exit_code(),
+                output: exit.output().to_string(),
+            },
+            Piece::DatabaseRow(row) => Self::DatabaseRow {
+                query: row.query().as_str().to_owned(),
+                parameters: row.parameters().to_vec(),
+                expected: match row.expected() {
+                    ExpectedRow::Exists => WireRow::Exists,
+                    ExpectedRow::Content(digest) => WireRow::Content(digest.to_string()),
+                },
+            },
+            Piece::Custom(custom) => Self::Custom {
+                verifier: custom.verifier().as_str().to_owned(),
+                subject: custom.subject().to_owned(),
+            },
+        }
+    }
+}
+
+impl TryFrom<Piece2> for Piece {
+    type Error = UnreadableEvidence;
+
+    fn try_from(piece: Piece2) -> Result<Self, UnreadableEvidence> {
+        let blake3 = |hex: &str| blake3_of_hex(hex).ok_or_else(no_digest);
+        Ok(match piece {
+            Piece2::FileHash { path, blake3: by_blake3, sha256 } => {
+                let digest: FileDigest = match (by_blake3, sha256) {
+                    (Some(hex), None) => blake3(&hex)?.into(),
+                    (None, Some(hex)) => Sha256Digest::from_hex(&hex).ok_or_else(no_digest)?.into(),
+                    _ => return Err(malformed(&"a file that has not one digest")),
+                };
+                Self::FileHash(FileHash::new(path, digest).map_err(|error| malformed(&error))?)
+            }
+            Piece2::ArtifactExists { path, kind } => {
+                let kind = match kind {
+                    WireKind::File => ArtifactKind::File,
+                    WireKind::Directory => ArtifactKind::Directory,
+                    WireKind::Any => ArtifactKind::Any,
+                };
+                Self::ArtifactExists(ArtifactExists::new(path, kind).map_err(|error| malformed(&error))?)
+            }
+            Piece2::CommandExit { operation, exit_code, output } => {
+                let operation = OperationKey::new(operation).map_err(|error| malformed(&error))?;
+                Self::CommandExit(CommandExit::new(operation, exit_code, blake3(&output)?))
+            }
+            Piece2::DatabaseRow { query, parameters, expected } => {
+                let expected = match expected {
+                    WireRow::Exists => ExpectedRow::Exists,
+                    WireRow::Content(hex) => ExpectedRow::Content(blake3(&hex)?),
+                };
+                let row = DatabaseRow::new(query, parameters, expected);
+                Self::DatabaseRow(row.map_err(|error| malformed(&error))?)
+            }
+            Piece2::Custom { verifier, subject } => {
+                Self::Custom(Custom::new(verifier, subject).map_err(|error| malformed(&error))?)
+            }
+        })
+    }
 }
 
 impl EvidencePack {
@@ -67,13 +221,13 @@ impl EvidencePack {
             Rule::All => WireRule::All,
             Rule::AtLeast(count) => WireRule::AtLeast(count),
         };
-        let pieces = self.pieces.iter().map(|piece| match piece {
-            Piece::FileHash(file) => {
-                WirePiece::FileHash { path: file.path.clone(), blake3: file.digest.to_string() }
-            }
-        });
-        let pack = WirePack { version: VERSION, rule, pieces: pieces.collect() };
-        Ok(Payload::new(serde_json::to_vec(&pack)?)?)
+        let json = if let Some(pieces) = self.pieces.iter().map(Piece1::of).collect() {
+            serde_json::to_vec(&WirePack::<Piece1> { version: 1, rule, pieces })
+        } else {
+            let pieces = self.pieces.iter().map(Piece2::from).collect();
+            serde_json::to_vec(&WirePack::<Piece2> { version: VERSION, rule, pieces })
+        };
+        Ok(Payload::new(json?)?)
     }
 
     /// Reads what [`to_payload`](Self::to_payload) has written.
@@ -81,93 +235,41 @@ impl EvidencePack {
     /// # Errors
     /// [`UnreadableEvidence`] for anything else.
     pub fn from_payload(payload: &Payload) -> Result<Self, UnreadableEvidence> {
-        if payload.bytes().is_empty() {
+        let json = payload.bytes();
+        if json.is_empty() {
             return Ok(Self::none());
         }
-        let malformed = |why: &dyn ToString| UnreadableEvidence::Malformed { why: why.to_string() };
-        let Version { version: found } =
-            serde_json::from_slice(payload.bytes()).map_err(|error| malformed(&error))?;
-        if found > VERSION {
-            return Err(UnreadableEvidence::TooNew { found });
+        let Version { version } = serde_json::from_slice(json).map_err(|error| malformed(&error))?;
+        match version {
+            1 => Self::of_json::<Piece1>(json),
+            2 => Self::of_json::<Piece2>(json),
+            0 => Err(malformed(&"version 0")),
+            found => Err(UnreadableEvidence::TooNew { found }),
         }
-        if found == 0 {
-            return Err(malformed(&"version 0"));
-        }
-        let pack: WirePack = serde_json::from_slice(payload.bytes()).map_err(|error| malformed(&error))?;
+    }
+
+    /// Reads a pack whose pieces are those of its version.
+    fn of_json<'a, P>(json: &'a [u8]) -> Result<Self, UnreadableEvidence>
+    where
+        P: Deserialize<'a> + TryInto<Piece, Error = UnreadableEvidence>,
+    {
+        let pack: WirePack<P> = serde_json::from_slice(json).map_err(|error| malformed(&error))?;
         let rule = match pack.rule {
             WireRule::All => Rule::All,
             WireRule::AtLeast(count) => Rule::AtLeast(count),
         };
-        let pieces = pack.pieces.into_iter().map(|piece| match piece {
-            WirePiece::FileHash { path, blake3 } => {
-                let digest = from_hex(&blake3).ok_or_else(|| malformed(&"a digest that is none"))?;
-                FileHash::new(path, digest).map(Piece::FileHash).map_err(|error| malformed(&error))
-            }
-        });
-        Self::new(rule, pieces.collect::<Result<_, _>>()?).map_err(|error| malformed(&error))
+        let pieces = pack.pieces.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
+        Self::new(rule, pieces).map_err(|error| malformed(&error))
     }
 }
 
-/// The digest of 64 hexadecimal digits.
-fn from_hex(text: &str) -> Option<Digest> {
-    blake3::Hash::from_hex(text).ok().map(|hash| Digest::from_bytes(*hash.as_bytes()))
+fn malformed(why: &dyn ToString) -> UnreadableEvidence {
+    UnreadableEvidence::Malformed { why: why.to_string() }
+}
+
+fn no_digest() -> UnreadableEvidence {
+    malformed(&"a digest that is none")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pack() -> EvidencePack {
-        let piece = |path| Piece::FileHash(FileHash::new(path, Digest::of(b"content")).unwrap());
-        EvidencePack::new(Rule::AtLeast(1), vec![piece("a/b"), piece("täglich \"c\"")]).unwrap()
-    }
-
-    fn read(json: &str) -> Result<EvidencePack, UnreadableEvidence> {
-        EvidencePack::from_payload(&Payload::new(json.to_owned()).unwrap())
-    }
-
-    #[test]
-    fn a_pack_reads_back_as_it_was_written() {
-        for pack in [pack(), EvidencePack::none(), EvidencePack::new(Rule::All, pack().pieces).unwrap()] {
-            assert_eq!(EvidencePack::from_payload(&pack.to_payload().unwrap()), Ok(pack));
-        }
-    }
-
-    #[test]
-    fn the_stored_form_is_the_one_that_was_released() {
-        let digest = Digest::of(b"x");
-        let piece = Piece::FileHash(FileHash::new("a", digest).unwrap());
-        let stored = EvidencePack::new(Rule::AtLeast(1), vec![piece]).unwrap().to_payload().unwrap();
-        let expected = format!(
-            r#"{{"version":1,"rule":{{"at_least":1}},"pieces":[{{"file_hash":{{"path":"a","blake3":"{digest}"}}}}]}}"#
-        );
-        assert_eq!(String::from_utf8_lossy(stored.bytes()), expected);
-    }
-
-    #[test]
-    fn what_this_program_does_not_know_it_does_not_read() {
-        let newer = r#"{"version":2,"rule":"most","pieces":{}}"#;
-        assert_eq!(read(newer), Err(UnreadableEvidence::TooNew { found: 2 }));
-        for json in [
-            "no json",
-            "[]",
-            r#"{"version":0,"rule":"all","pieces":[]}"#,
-            r#"{"version":1,"rule":"all","pieces":[],"unless":"x"}"#,
-            r#"{"version":1,"rule":"all","pieces":[{"file_hash":{"path":"a","blake3":"00"}}]}"#,
-            r#"{"version":1,"rule":"all","pieces":[{"moon_phase":{}}]}"#,
-            r#"{"version":1,"rule":{"at_least":1},"pieces":[]}"#,
-            &pack_with_path("../up"),
-        ] {
-            let error = read(json).unwrap_err();
-            assert!(matches!(error, UnreadableEvidence::Malformed { .. }), "{json}: {error}");
-        }
-        assert!(read(&pack_with_path("down")).is_ok());
-    }
-
-    fn pack_with_path(path: &str) -> String {
-        let blake3 = Digest::ZERO;
-        format!(
-            r#"{{"version":1,"rule":"all","pieces":[{{"file_hash":{{"path":"{path}","blake3":"{blake3}"}}}}]}}"#
-        )
-    }
-}
+mod tests;

@@ -35,7 +35,7 @@ async fn a_file_with_the_content_it_had_verifies() {
 async fn a_file_that_is_not_the_one_it_was_fails_and_says_so() {
     let stage = Stage::new().await;
     stage.write("a", "other");
-    let (expected, found) = (Digest::of(b"content"), Digest::of(b"other"));
+    let (expected, found) = (Digest::of(b"content").into(), Digest::of(b"other").into());
     assert_eq!(look(&stage, "a", "content").await, Finding::Failed(Failure::Mismatch { expected, found }));
     for path in ["none", "none/a", "a/b"] {
         assert_eq!(look(&stage, path, "").await, Finding::Failed(Failure::Missing), "{path}");
@@ -156,7 +156,7 @@ async fn at_least_some_pieces_are_enough_when_the_rule_says_so() {
 async fn evidence_that_this_program_cannot_read_is_never_verified() {
     let stage = Stage::new().await;
     for (evidence, expected) in [
-        (r#"{"version":2}"#, Some(UnreadableEvidence::TooNew { found: 2 })),
+        (r#"{"version":3}"#, Some(UnreadableEvidence::TooNew { found: 3 })),
         (r#"{"version":1,"rule":"none"}"#, None),
     ] {
         let checkpoint = CheckpointId::generate(stage.store.env());

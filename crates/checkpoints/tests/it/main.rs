@@ -5,7 +5,10 @@
 mod begun;
 mod branches;
 mod chains;
+mod commands;
 mod evidence;
+mod kinds;
 mod latest;
+mod registered;
 mod stage;
 mod steps;

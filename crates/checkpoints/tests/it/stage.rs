@@ -28,6 +28,8 @@ pub(crate) struct Altered {
     pub(crate) inner: MemoryStore,
     checkpoints: Mutex<Alter<Vec<Checkpoint>>>,
     task: Mutex<Alter<Task>>,
+    /// What every read of an operation answers from now on, when there is something.
+    pub(crate) operation_trouble: Mutex<Option<fn() -> StoreError>>,
     /// Commits from now on that are applied, and answered with `Unknown`.
     pub(crate) unknown: AtomicU32,
 }
@@ -99,7 +101,10 @@ impl Store for Altered {
     }
 
     async fn operation(&self, key: &OperationKey) -> Result<Option<OperationRecord>, StoreError> {
-        self.inner.operation(key).await
+        match *self.operation_trouble.lock().await {
+            Some(trouble) => Err(trouble()),
+            None => self.inner.operation(key).await,
+        }
     }
 
     async fn operations(&self, task: &TaskId, page: OperationPage) -> Result<Vec<Operation>, StoreError> {
@@ -153,6 +158,7 @@ impl Stage {
             inner: MemoryStore::new(Env::system()),
             checkpoints: Mutex::new(Box::new(|_| {})),
             task: Mutex::new(Box::new(|_| {})),
+            operation_trouble: Mutex::new(None),
             unknown: AtomicU32::new(0),
         });
         let folder = tempfile::tempdir().unwrap();

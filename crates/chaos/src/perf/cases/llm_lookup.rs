@@ -1,144 +1,86 @@
-//! `llm_lookup`: finding a finished operation by its key, as each hit of a model cache does.
+//! `llm_lookup`: a hit of the model cache, request and all.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use steadfast_store::{
-    Abandonment, Batch, BeginOperation, Digest, FinishOperation, OperationEnd, OperationKey, OperationToken,
-    Payload, Store, Term,
-};
-use tokio::runtime::Runtime;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use steadfast_idempotency::{LlmAnswer, LlmCache, LlmCacheOptions, LlmRequest};
 
-use super::{Ground, in_time, latencies, median_ratio, pairs, runtime, spread};
+use super::hits::{Hits, VALUES, measure};
+use super::{FILLERS, Ground, runtime};
 use crate::case::{Case, CaseError, Context, Needs, Runs};
-use crate::perf::stats::Samples;
-use crate::perf::subject::{Subject, commit, refused};
-use crate::perf::{Floor, FloorOptions, VALUE_BYTES};
-use crate::report::{Figure, Unit};
+use crate::perf::VALUE_BYTES;
+use crate::perf::subject::refused;
 
 /// The case.
 pub(super) const CASE: Case = Case {
     id: "llm_lookup",
     title: "LLM Cache Lookup",
-    shows: "A hit takes at most three times as long as a bare point select with the same digest and copy.",
+    shows: "A hit takes at most three times as long as a bare select with the same digests and copies.",
     needs: Needs::File,
     runs: Runs { quick: 15, full: 31 },
     run,
 };
 
-/// Of the floor's p50, pair by pair.
-const P50_RATIO_MAX: f64 = 3.0;
-/// The reference's limits.
-const AVERAGE_MAX_MS: f64 = 5.0;
-const P95_MAX_MS: f64 = 10.0;
-/// Values that are there.
-const VALUES: usize = 10_000;
-/// Operations in a batch when the file is filled.
-const FILLING_BATCH: usize = 250;
-/// Lookups of each side in a pair.
-const LOOKUPS_QUICK: usize = 500;
-const LOOKUPS_FULL: usize = 2_000;
+struct Cache {
+    cache: LlmCache,
+    requests: Vec<LlmRequest>,
+}
+
+impl Hits for Cache {
+    async fn hit(&self, index: usize) -> Result<(), CaseError> {
+        let ask = async || Err::<LlmAnswer, _>("the model was asked");
+        let cached = self.cache.get_or_ask(&self.requests[index], ask).await;
+        let cached = cached.map_err(|error| refused("answer from the cache")(error.to_string()))?;
+        let is_whole = cached.is_hit && cached.answer.body.len() == VALUE_BYTES;
+        if is_whole { Ok(()) } else { Err(refused("answer from the cache")("the answer is not whole")) }
+    }
+
+    fn request(&self, index: usize) -> Value {
+        self.requests[index].body.clone()
+    }
+}
 
 fn run(context: &mut Context) -> Result<(), CaseError> {
     let ground = Ground::new(context)?;
     let runtime = runtime()?;
-    let mut options = FloorOptions::new(ground.path("floor.db"), ground.seed);
-    options.vfs.clone_from(&ground.vfs);
-    options.values = VALUES;
-    let floor = Floor::create(&options)?;
-    let (subject, keys) = runtime.block_on(filled(&ground, context))?;
-    let pairs = pairs(context).get();
-    context.plan(pairs);
-    let lookups = if context.settings().quick { LOOKUPS_QUICK } else { LOOKUPS_FULL };
-    let mut rng = context.rng(1);
-    let (mut ratios, mut took, mut floor_took) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..pairs {
-        let (ours, floors) = pair(&runtime, &subject, &floor, &keys, &mut rng, lookups)?;
-        let p50 = |took: &[Duration]| Samples::of_durations_ms(took).median();
-        ratios.push(p50(&ours) / p50(&floors));
-        took.extend(ours);
-        floor_took.extend(floors);
-        context.advance(true);
-        in_time(context, "the pairs")?;
-    }
-    runtime.block_on(subject.close());
-    let (name, ratio) = ("hit_p50_ratio", Samples::new(ratios));
-    let median = median_ratio(context, name, &ratio);
-    context.check(median.at_most(P50_RATIO_MAX));
-    context.check(spread(name, &ratio).reported());
-    let took = Samples::of_durations_ms(&took);
-    let floor_took = Samples::of_durations_ms(&floor_took);
-    let us =
-        |name: &str, samples: &Samples| Figure::new(name, samples.median() * 1_000.0, Unit::Us).reported();
-    context.check(us("hit_p50_us", &took));
-    context.check(us("floor_p50_us", &floor_took));
-    latencies(context, "hit", &took, AVERAGE_MAX_MS, P95_MAX_MS);
+    let store = runtime.block_on(ground.store("cache.db"))?;
+    let cache = LlmCache::new(store.clone(), LlmCacheOptions::default()).map_err(refused("take a term"))?;
+    let requests = (0..VALUES).map(request).collect();
+    let hits = Cache { cache, requests };
+    runtime.block_on(fill(&ground, context, &hits))?;
+    measure(context, &ground, &runtime, &hits, "hit")?;
+    drop(hits);
+    runtime.block_on(super::close(store));
     Ok(())
 }
 
-/// One lookup of the one and one of the other, in alternating order, of one key for both.
-fn pair(
-    runtime: &Runtime,
-    subject: &Subject,
-    floor: &Floor,
-    keys: &[OperationKey],
-    rng: &mut fastrand::Rng,
-    lookups: usize,
-) -> Result<(Vec<Duration>, Vec<Duration>), CaseError> {
-    let (mut took, mut floor_took) = (Vec::with_capacity(lookups), Vec::with_capacity(lookups));
-    runtime.block_on(async {
-        for turn in 0..lookups {
-            let index = rng.usize(..keys.len());
-            if turn % 2 == 0 {
-                took.push(hit(subject, &keys[index]).await?);
-                floor_took.push(floor.point_select(index)?.elapsed);
-            } else {
-                floor_took.push(floor.point_select(index)?.elapsed);
-                took.push(hit(subject, &keys[index]).await?);
-            }
-        }
-        Ok::<(), CaseError>(())
-    })?;
-    Ok((took, floor_took))
+fn request(number: usize) -> LlmRequest {
+    let question = format!("Question {number}: why does a call that was made once cost twice?");
+    let body = json!({
+        "messages": [
+            { "role": "system", "content": "You answer in one sentence." },
+            { "role": "user", "content": question },
+        ],
+        "temperature": 0,
+        "max_tokens": 512,
+    });
+    LlmRequest::new("large-model", body)
 }
 
-async fn hit(subject: &Subject, key: &OperationKey) -> Result<Duration, CaseError> {
-    let began = Instant::now();
-    let found = subject.store().operation(key).await.map_err(refused("look an operation up"))?;
-    let took = began.elapsed();
-    let output = found.and_then(|record| record.output);
-    let is_whole = output.is_some_and(|output| output.bytes().len() == VALUE_BYTES);
-    if is_whole { Ok(took) } else { Err(refused("look an operation up")("its output is not there")) }
-}
-
-/// A store with that many finished operations.
-async fn filled(ground: &Ground, context: &Context) -> Result<(Arc<Subject>, Vec<OperationKey>), CaseError> {
-    let subject = ground.subject(1).await?;
+/// Asks everything once, some callers at a time.
+async fn fill(ground: &Ground, context: &Context, hits: &Cache) -> Result<(), CaseError> {
     let mut rng = context.rng(2);
-    let term = Term::new(Duration::from_secs(60)).map_err(refused("take a term"))?;
-    let mut keys = Vec::with_capacity(VALUES);
-    while keys.len() < VALUES {
-        let mut batch = Batch::relaxed();
-        for _ in 0..FILLING_BATCH {
-            let fingerprint = Digest::of(&rng.u128(..).to_le_bytes());
-            let key = OperationKey::new(format!("llm-cache:{fingerprint}")).map_err(refused("take a key"))?;
-            let token = OperationToken::from_bytes(rng.u128(..).to_be_bytes());
-            let output =
-                Payload::new(ground.pool.cut(&mut rng, VALUE_BYTES)).map_err(refused("take an output"))?;
-            batch.add(BeginOperation {
-                key: key.clone(),
-                fingerprint,
-                token,
-                task: None,
-                lease: None,
-                term,
-                abandonment: Abandonment::Retake,
-                fresh_for: None,
-            });
-            batch.add(FinishOperation { key: key.clone(), token, end: OperationEnd::Succeeded(output) });
-            keys.push(key);
+    let answers: Arc<Vec<Bytes>> =
+        Arc::new((0..VALUES).map(|_| ground.pool.cut(&mut rng, VALUE_BYTES)).collect());
+    let requests = Arc::new(hits.requests.clone());
+    super::fill(VALUES, FILLERS, move |number| {
+        let (cache, requests, answers) = (hits.cache.clone(), requests.clone(), answers.clone());
+        async move {
+            let ask = async || Ok::<_, std::convert::Infallible>(LlmAnswer::new(answers[number].clone()));
+            let cached = cache.get_or_ask(&requests[number], ask).await;
+            cached.map(drop).map_err(|error| refused("fill the cache")(error.to_string()))
         }
-        commit(subject.store(), batch, "fill the cache").await?;
-    }
-    Ok((subject, keys))
+    })
+    .await
 }

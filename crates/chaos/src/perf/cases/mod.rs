@@ -2,17 +2,28 @@
 //! in milliseconds where a person waits.
 
 mod checkpoint_create;
+mod checkpoint_verify;
+mod claim_settle;
+mod full_workflow;
 mod group_commit;
+mod growth;
 mod heartbeat;
+mod hits;
 mod layouts;
 mod llm_lookup;
+mod memory;
+mod sweep;
+mod tool_replay;
 mod wake_up;
 
+use std::future::Future;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use steadfast_store::env::Env;
+use steadfast_store::{SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -25,24 +36,39 @@ use crate::vfs::{FaultVfs, RegisterError, SyncDelay};
 
 pub use wake_up::{CommitterArgs, CommitterError, commit_at_random};
 
-/// The matrix.
+/// The matrix: first what the reference measures, in its order.
 pub(super) const CASES: &[Case] = &[
     checkpoint_create::CASE,
-    group_commit::CASE,
-    heartbeat::CASE,
+    checkpoint_verify::CASE,
     llm_lookup::CASE,
+    tool_replay::CASE,
+    full_workflow::CASE,
+    group_commit::CASE,
+    claim_settle::CASE,
+    sweep::CASE,
+    growth::CASE,
+    memory::CASE,
+    heartbeat::CASE,
     wake_up::CASE,
     layouts::CASE,
 ];
 
-/// Those that run when none is named: all but the trial of layouts, which has no limit to hold.
+/// Those that run when none is named. The others show what changes seldom, and run by their names.
 pub(super) const BY_DEFAULT: &[&str] = &[
     checkpoint_create::CASE.id,
-    group_commit::CASE.id,
-    heartbeat::CASE.id,
+    checkpoint_verify::CASE.id,
     llm_lookup::CASE.id,
-    wake_up::CASE.id,
+    tool_replay::CASE.id,
+    full_workflow::CASE.id,
+    group_commit::CASE.id,
+    claim_settle::CASE.id,
+    sweep::CASE.id,
+    growth::CASE.id,
+    memory::CASE.id,
 ];
+
+/// Callers at a time when a store is filled through one of its components.
+const FILLERS: usize = 100;
 
 /// A folder for the files of one measurement, removed with this, and what all sides have alike.
 struct Ground {
@@ -70,11 +96,46 @@ impl Ground {
         Path::new(self.folder.path()).join(name)
     }
 
+    /// A store with its defaults, for the components on top. To be called inside a runtime.
+    async fn store(&self, name: &str) -> Result<Arc<SqliteStore>, CaseError> {
+        let mut options = SqliteOptions::new(self.path(name));
+        options.vfs.clone_from(&self.vfs);
+        let store = SqliteStore::open(options, Env::system()).await;
+        store.map(Arc::new).map_err(CaseError::store("open the file"))
+    }
+
     /// A store with that many tasks. To be called inside a runtime.
     async fn subject(&self, tasks: usize) -> Result<Arc<Subject>, CaseError> {
         let path = self.path("subject.db");
         Subject::open(SubjectOptions::new(&path, self.vfs.clone(), tasks, self.pool.clone())).await
     }
+}
+
+/// Closes a store that nobody uses any more, so that nothing of it is under way when the next one is measured.
+async fn close(store: Arc<SqliteStore>) {
+    if let Some(store) = Arc::into_inner(store) {
+        store.close().await;
+    }
+}
+
+/// Does `make` for the numbers from 0, some at a time.
+async fn fill<F>(count: usize, at_once: usize, make: impl Fn(usize) -> F) -> Result<(), CaseError>
+where
+    F: Future<Output = Result<(), CaseError>> + Send + 'static,
+{
+    let mut running = tokio::task::JoinSet::new();
+    for number in 0..count {
+        running.spawn(make(number));
+        if running.len() >= at_once
+            && let Some(done) = running.join_next().await
+        {
+            done.map_err(|broken| CaseError::broken("a filler", &broken))??;
+        }
+    }
+    while let Some(done) = running.join_next().await {
+        done.map_err(|broken| CaseError::broken("a filler", &broken))??;
+    }
+    Ok(())
 }
 
 /// The name of a VFS whose syncs take so much longer. Both sides of a pair go through the same one.

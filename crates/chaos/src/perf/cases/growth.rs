@@ -1,0 +1,246 @@
+//! `growth`: what everything takes in a store with very many rows, against one with a thousand.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use steadfast_checkpoints::{CheckpointManager, CheckpointOptions};
+use steadfast_leases::{LeaseManager, LeaseOptions};
+use steadfast_store::env::Env;
+use steadfast_store::{
+    Abandonment, AppendCheckpoint, Batch, BeginOperation, CheckpointId, Digest, FinishOperation, HolderId,
+    Label, OperationEnd, OperationKey, OperationToken, Payload, SealedPayload, Settle, SqliteOptions, Store,
+    StoreExt, TaskId, Term,
+};
+use tokio::runtime::Runtime;
+
+use super::{Ground, in_time, ms, runtime};
+use crate::case::{Case, CaseError, Context, Needs, Runs};
+use crate::perf::queue::Queue;
+use crate::perf::stats::Samples;
+use crate::perf::subject::{commit, refused};
+use crate::report::Figure;
+
+/// The case.
+pub(super) const CASE: Case = Case {
+    id: "growth",
+    title: "Growth",
+    shows: "With a million rows everything takes at most one and a half times as long as with a thousand.",
+    needs: Needs::File,
+    runs: Runs { quick: 7, full: 15 },
+    run,
+};
+
+/// Of the time with [`SMALL`] rows.
+const RATIO_MAX: f64 = 1.5;
+const SMALL: usize = 1_000;
+const SIZES_QUICK: [usize; 1] = [20_000];
+const SIZES_FULL: [usize; 3] = [10_000, 100_000, 1_000_000];
+/// Checkpoints of a task: whoever resumes one reads the newest of it.
+const CHECKPOINTS_OF_TASK: usize = 100;
+/// Commands in a batch when a store is filled.
+const FILLING_BATCH: usize = 1_000;
+/// Operations of each kind in one turn.
+const TURN_QUICK: usize = 20;
+const TURN_FULL: usize = 40;
+/// Payloads are small: it is rows that grow.
+const BYTES: usize = 100;
+/// What is measured.
+const KINDS: [&str; 4] = ["create", "claim_settle", "lookup", "last_verified"];
+
+/// A store with equally many checkpoints, waiting items and finished operations.
+struct Site {
+    queue: Queue,
+    checkpoints: CheckpointManager,
+    leases: LeaseManager,
+    rows: usize,
+    state: Bytes,
+    step: Label,
+}
+
+impl Site {
+    async fn open(ground: &Ground, name: &str) -> Result<Self, CaseError> {
+        let mut options = SqliteOptions::new(ground.path(name));
+        options.vfs.clone_from(&ground.vfs);
+        let queue = Queue::open(options, Env::system()).await?;
+        let store = queue.store().clone();
+        let checkpoints = CheckpointManager::new(store.clone(), CheckpointOptions::new("."));
+        let holder = HolderId::new("worker-1").map_err(refused("take a name"))?;
+        let leases = LeaseManager::new(store, LeaseOptions::new(holder)).map_err(refused("take a term"))?;
+        let state = ground.pool.cut(&mut fastrand::Rng::with_seed(1), BYTES);
+        let step = Label::new("step").map_err(refused("take a label"))?;
+        Ok(Self { queue, checkpoints, leases, rows: 0, state, step })
+    }
+
+    /// Brings every table to so many rows.
+    async fn grow(&mut self, rows: usize, context: &Context) -> Result<(), CaseError> {
+        self.queue.enqueue(rows - self.rows, context.deadline()).await?;
+        let mut row = self.rows;
+        while row < rows {
+            let (mut made, mut done) = (Batch::relaxed(), Batch::relaxed());
+            for row in row..rows.min(row + FILLING_BATCH / 2) {
+                made.add(self.append(row)?);
+                let (begin, finish) = self.operation(row)?;
+                done.add(begin);
+                done.add(finish);
+            }
+            row += made.entries().len();
+            commit(self.queue.store(), made, "fill the store").await?;
+            commit(self.queue.store(), done, "fill the store").await?;
+            in_time(context, "the store to be filled")?;
+        }
+        self.rows = rows;
+        Ok(())
+    }
+
+    /// A task among those that the rows belong to.
+    fn task(&self, row: usize) -> Result<TaskId, CaseError> {
+        self.queue.task(row / CHECKPOINTS_OF_TASK % self.queue.tasks())
+    }
+
+    fn append(&self, row: usize) -> Result<AppendCheckpoint, CaseError> {
+        let env = self.queue.store().env();
+        Ok(AppendCheckpoint {
+            checkpoint: CheckpointId::generate(env),
+            task: self.task(row)?,
+            kind: self.step.clone(),
+            work_item: None,
+            expected_head: None,
+            payload: SealedPayload::seal(self.state.clone(), env).map_err(refused("seal a payload"))?,
+            evidence: Payload::empty(),
+            copy_of: None,
+        })
+    }
+
+    fn key(row: usize) -> Result<(OperationKey, Digest), CaseError> {
+        let fingerprint = Digest::of(&row.to_le_bytes());
+        let key = OperationKey::new(format!("tool-ledger:search:{fingerprint}"));
+        Ok((key.map_err(refused("take a key"))?, fingerprint))
+    }
+
+    fn operation(&self, row: usize) -> Result<(BeginOperation, FinishOperation), CaseError> {
+        let (key, fingerprint) = Self::key(row)?;
+        let mut token = [0; 16];
+        token.copy_from_slice(&fingerprint.as_bytes()[..16]);
+        let token = OperationToken::from_bytes(token);
+        let output = Payload::new(self.state.clone()).map_err(refused("take an output"))?;
+        let begin = BeginOperation {
+            key: key.clone(),
+            fingerprint,
+            token,
+            task: None,
+            lease: None,
+            term: Term::new(Duration::from_mins(1)).map_err(refused("take a term"))?,
+            abandonment: Abandonment::Retake,
+            fresh_for: None,
+        };
+        Ok((begin, FinishOperation { key, token, end: OperationEnd::Succeeded(output) }))
+    }
+
+    /// So many operations of one kind, each timed.
+    async fn turn(&mut self, kind: usize, turns: usize, rng: &mut fastrand::Rng) -> Result<f64, CaseError> {
+        let mut took = Vec::with_capacity(turns);
+        for _ in 0..turns {
+            let row = rng.usize(..self.rows);
+            let append = self.append(row)?;
+            let (task, key) = (self.task(row)?, Self::key(row)?.0);
+            let began = Instant::now();
+            let store = self.queue.store();
+            match KINDS[kind] {
+                "create" => drop(store.append_checkpoint(append).await.map_err(refused("append"))?),
+                "claim_settle" => {
+                    let lease = self.leases.claim().await.map_err(refused("claim"))?;
+                    let lease = lease.ok_or_else(|| refused("claim")("there was no item"))?;
+                    lease.finish(Settle::Released).await.map_err(refused("settle"))?;
+                }
+                "lookup" => {
+                    let found = store.operation(&key).await.map_err(refused("look up"))?;
+                    found.ok_or_else(|| refused("look up")("the operation is not there"))?;
+                }
+                _ => {
+                    let found = self.checkpoints.last_verified(&task).await;
+                    let found = found.map_err(refused("find the newest that verifies"))?;
+                    found.checkpoint.ok_or_else(|| refused("resume")("no checkpoint verifies"))?;
+                }
+            }
+            took.push(began.elapsed());
+        }
+        Ok(Samples::of_durations_ms(&took).median())
+    }
+}
+
+fn run(context: &mut Context) -> Result<(), CaseError> {
+    let runtime = runtime()?;
+    let ground = Ground::new(context)?;
+    let is_quick = context.settings().quick;
+    let sizes: &[usize] = if is_quick { &SIZES_QUICK } else { &SIZES_FULL };
+    let pairs = context.runs();
+    context.plan(sizes.len() * pairs);
+    let mut small = runtime.block_on(async {
+        let mut site = Site::open(&ground, "small.db").await?;
+        site.grow(SMALL, context).await?;
+        Ok::<_, CaseError>(site)
+    })?;
+    let mut large = runtime.block_on(Site::open(&ground, "large.db"))?;
+    let turns = if is_quick { TURN_QUICK } else { TURN_FULL };
+    let mut rng = context.rng(1);
+    for rows in sizes {
+        runtime.block_on(large.grow(*rows, context))?;
+        for figure in compare(context, &runtime, (&mut small, &mut large), turns, &mut rng)? {
+            context.findings.checks.extend(figure);
+        }
+    }
+    runtime.block_on(async {
+        for site in [small, large] {
+            let Site { queue, checkpoints, leases, .. } = site;
+            drop((checkpoints, leases));
+            queue.close().await;
+        }
+    });
+    Ok(())
+}
+
+/// Both stores in turns, so that whatever the machine does it does to both.
+fn compare(
+    context: &mut Context,
+    runtime: &Runtime,
+    (small, large): (&mut Site, &mut Site),
+    turns: usize,
+    rng: &mut fastrand::Rng,
+) -> Result<Vec<Vec<crate::report::Check>>, CaseError> {
+    let mut ratios = vec![Vec::new(); KINDS.len()];
+    let mut took = vec![Vec::new(); KINDS.len()];
+    // Not counted: after it both logs have been written once, and both caches are warm.
+    for pair in 0..=context.runs() {
+        for kind in 0..KINDS.len() {
+            let (of_small, of_large) = runtime.block_on(async {
+                Ok::<_, CaseError>(if pair % 2 == 0 {
+                    let of_small = small.turn(kind, turns, rng).await?;
+                    (of_small, large.turn(kind, turns, rng).await?)
+                } else {
+                    let of_large = large.turn(kind, turns, rng).await?;
+                    (small.turn(kind, turns, rng).await?, of_large)
+                })
+            })?;
+            if pair > 0 {
+                ratios[kind].push(of_large / of_small);
+                took[kind].push(of_large);
+            }
+        }
+        if pair > 0 {
+            context.advance(true);
+        }
+        in_time(context, "the pairs")?;
+    }
+    let rows = large.rows;
+    let mut checks = Vec::new();
+    for (kind, name) in KINDS.iter().enumerate() {
+        let ratio = Samples::new(std::mem::take(&mut ratios[kind]));
+        let took = Samples::new(std::mem::take(&mut took[kind]));
+        context.findings.notes.push(format!("{name} with {rows} rows: {} of {SMALL}", ratio.summary()));
+        checks.push(vec![
+            Figure::ratio(format!("{name}_ratio_{rows}"), ratio.median()).at_most(RATIO_MAX),
+            ms(format!("{name}_{rows}_ms"), took.median()).reported(),
+        ]);
+    }
+    Ok(checks)
+}
