@@ -39,6 +39,8 @@ pub struct WorkReport {
     pub trouble: Trouble,
     /// The longest that a claim or a settlement took, in milliseconds.
     pub longest_ms: f64,
+    /// From the go to the last settlement, in milliseconds.
+    pub span_ms: f64,
 }
 
 impl Member {
@@ -52,11 +54,15 @@ impl Member {
             workers.push(Worker { leases, log, item, twice: self.has(Planted::WorkTwice) });
         }
         self.ready().await?;
+        let began = Instant::now();
         let running: Vec<_> = workers.into_iter().map(|worker| tokio::spawn(worker.work())).collect();
-        let mut all = WorkReport { done: Vec::new(), trouble: Trouble::default(), longest_ms: 0.0 };
+        let mut all =
+            WorkReport { done: Vec::new(), trouble: Trouble::default(), longest_ms: 0.0, span_ms: 0.0 };
         for worker in running {
-            let (done, trouble, longest) = worker.await??;
+            let (done, trouble, longest, last) = worker.await??;
             all.done.push(done);
+            let span = last.map_or(Duration::ZERO, |last| last.duration_since(began));
+            all.span_ms = all.span_ms.max(span.as_secs_f64() * 1_000.0);
             all.trouble.merge(&trouble);
             all.longest_ms = all.longest_ms.max(longest.as_secs_f64() * 1_000.0);
         }
@@ -72,8 +78,9 @@ struct Worker {
 }
 
 impl Worker {
-    async fn work(self) -> Result<(usize, Trouble, Duration), CrewError> {
+    async fn work(self) -> Result<(usize, Trouble, Duration, Option<Instant>), CrewError> {
         let (mut done, mut trouble, mut longest) = (0, Trouble::default(), Duration::ZERO);
+        let mut last = None;
         loop {
             let began = Instant::now();
             let lease = match self.leases.claim().await {
@@ -81,7 +88,7 @@ impl Worker {
                 // Nothing left, or nothing that is visible yet: only a wait tells.
                 Ok(None) => match self.leases.wait_for_work(WORK_MAX).await? {
                     Some(lease) => lease,
-                    None => return Ok((done, trouble, longest)),
+                    None => return Ok((done, trouble, longest, last)),
                 },
                 Err(error) => {
                     trouble.add(error);
@@ -102,6 +109,7 @@ impl Worker {
                 Err(error) => trouble.add(error),
             }
             longest = longest.max(began.elapsed());
+            last = Some(Instant::now());
         }
     }
 }

@@ -20,6 +20,7 @@ mod file;
 pub mod floor;
 pub mod layouts;
 mod queue;
+mod same_rows;
 mod sql;
 pub mod stats;
 mod subject;

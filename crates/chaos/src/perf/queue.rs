@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 use steadfast_store::env::Env;
 use steadfast_store::{
     Batch, Claim, CreateTask, Delay, Enqueue, HolderId, Label, Payload, SqliteOptions, SqliteStore, Store,
@@ -15,7 +15,6 @@ use tokio::sync::oneshot;
 
 use super::file::{self, FileOptions};
 use super::subject::{commit, refused};
-use super::table::row_of;
 use super::{PerfError, sql};
 use crate::case::{CaseError, Deadline};
 
@@ -49,8 +48,8 @@ impl Queue {
         &self.store
     }
 
-    /// A task of its own for the next items.
-    pub(super) fn task(&self, number: usize) -> Result<TaskId, CaseError> {
+    /// The task of that number, counted from 0.
+    pub(super) fn task(number: usize) -> Result<TaskId, CaseError> {
         TaskId::new(format!("{number:08}-0000-4000-8000-{number:012}")).map_err(refused("take a name"))
     }
 
@@ -64,7 +63,7 @@ impl Queue {
         let mut left = items;
         while left > 0 {
             let mut batch = Batch::relaxed();
-            let task = self.task(self.tasks)?;
+            let task = Self::task(self.tasks)?;
             self.tasks += 1;
             let (kind, input) = (self.kind.clone(), Payload::empty());
             batch.add(CreateTask { task: task.clone(), kind: kind.clone(), input });
@@ -139,17 +138,15 @@ enum Answer {
 pub(super) struct BareQueueFile {
     connection: Connection,
     rows: usize,
-    sequence: i64,
 }
 
 impl BareQueueFile {
     pub(super) fn create(path: std::path::PathBuf, vfs: Option<String>) -> Result<Self, PerfError> {
         let options = FileOptions { path, page_size: PAGE_BYTES, vfs, wal_pages: WAL_PAGES };
         let connection = file::create(&options)?;
-        connection.execute_batch(sql::floor::CREATE)?;
         connection.execute_batch(sql::queue::CREATE)?;
         file::make_durable(&connection)?;
-        Ok(Self { connection, rows: 0, sequence: 0 })
+        Ok(Self { connection, rows: 0 })
     }
 
     fn begin(&self) -> Result<(), PerfError> {
@@ -178,33 +175,6 @@ impl BareQueueFile {
             left -= group;
         }
         file::make_durable(&self.connection)
-    }
-
-    /// Leases every item. Not measured.
-    pub(super) fn lease_all(&self) -> Result<(), PerfError> {
-        self.connection.execute_batch(sql::queue::LEASE_ALL)?;
-        file::fold(&self.connection)
-    }
-
-    /// One UPDATE and one INSERT for each item, so many items in a transaction.
-    pub(super) fn reclaim_all(&mut self, page: usize, payload: &[u8]) -> Result<(), PerfError> {
-        let mut next = 0;
-        while next < self.rows {
-            let end = (next + page).min(self.rows);
-            self.begin()?;
-            {
-                let mut reclaim = self.connection.prepare_cached(sql::queue::RECLAIM)?;
-                let mut insert = self.connection.prepare_cached(sql::floor::INSERT)?;
-                for row in next..end {
-                    reclaim.execute([row_of(row)])?;
-                    self.sequence += 1;
-                    insert.execute(params![row_of(row / ITEMS_OF_TASK), self.sequence, payload])?;
-                }
-            }
-            self.commit()?;
-            next = end;
-        }
-        Ok(())
     }
 
     fn apply(&self, request: Request) -> Result<Answer, PerfError> {

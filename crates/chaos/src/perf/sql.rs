@@ -59,11 +59,18 @@ pub(super) mod queue {
     pub(in super::super) const SETTLE: &str =
         "UPDATE items SET status = 'succeeded', holder = NULL, expires_at = NULL
          WHERE id = ?1 AND fence = ?2 AND status = 'in_progress'";
-    pub(in super::super) const LEASE_ALL: &str =
-        "UPDATE items SET status = 'in_progress', holder = 'holder', expires_at = '2026-01-01 00:05:00.000'";
+}
+
+/// Bare statements on the store's own tables.
+pub(super) mod same_rows {
+    pub(in super::super) const LEASED: &str =
+        "SELECT work_item_id, task_id FROM work_items WHERE status = 'in_progress'
+         ORDER BY lease_expires_at, work_item_id";
+    pub(in super::super) const AVAILABLE_AT: &str = "SELECT available_at FROM work_items LIMIT 1";
     pub(in super::super) const RECLAIM: &str =
-        "UPDATE items SET status = 'pending', fence = fence + 1, holder = NULL, expires_at = NULL
-         WHERE id = ?1 AND status = 'in_progress'";
+        "UPDATE work_items SET status = 'pending', available_at = ?2, fence = fence + 1, lease_holder = NULL,
+                lease_acquired_at = NULL, lease_expires_at = NULL, transition_id = ?3, detail = ?4
+         WHERE work_item_id = ?1";
 }
 
 /// The layouts: the store's tables `tasks` and `checkpoints`, and what else they could have been.

@@ -9,6 +9,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_checkpoints.sql"),
     include_str!("migrations/0003_operations.sql"),
     include_str!("migrations/0004_components.sql"),
+    include_str!("migrations/0005_lease_order.sql"),
 ];
 
 pub(super) mod connection {

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-pub(crate) const MIGRATIONS: [&str; 4] = [
+pub(crate) const MIGRATIONS: [&str; 5] = [
     include_str!("../../src/sqlite/migrations/0001_tasks_and_work.sql"),
     include_str!("../../src/sqlite/migrations/0002_checkpoints.sql"),
     include_str!("../../src/sqlite/migrations/0003_operations.sql"),
     include_str!("../../src/sqlite/migrations/0004_components.sql"),
+    include_str!("../../src/sqlite/migrations/0005_lease_order.sql"),
 ];
 
 /// Marks a file as this project's: "Stdf".

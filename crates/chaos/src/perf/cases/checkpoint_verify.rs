@@ -45,8 +45,8 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
         let mut took = Vec::new();
         for number in 0..context.runs() {
             let name = format!("evidence-{number}");
-            let content = ground.pool.cut(&mut rng, FILE_BYTES);
-            fs::write(base.join(&name), content).map_err(CaseError::io("writing evidence"))?;
+            let bytes = ground.pool.cut(&mut rng, FILE_BYTES);
+            fs::write(base.join(&name), bytes).map_err(CaseError::io("writing evidence"))?;
             let piece = manager.observe_file(&name).await.map_err(refused(WHAT))?;
             let evidence = EvidencePack::new(Rule::All, vec![piece]).map_err(refused(WHAT))?;
             let state = ground.pool.cut(&mut rng, PAYLOAD_BYTES);

@@ -94,7 +94,7 @@ impl Site {
 
     /// A task among those that the rows belong to.
     fn task(&self, row: usize) -> Result<TaskId, CaseError> {
-        self.queue.task(row / CHECKPOINTS_OF_TASK % self.queue.tasks())
+        Queue::task(row / CHECKPOINTS_OF_TASK % self.queue.tasks())
     }
 
     fn append(&self, row: usize) -> Result<AppendCheckpoint, CaseError> {
@@ -146,7 +146,9 @@ impl Site {
             let began = Instant::now();
             let store = self.queue.store();
             match KINDS[kind] {
-                "create" => drop(store.append_checkpoint(append).await.map_err(refused("append"))?),
+                "create" => {
+                    store.append_checkpoint(append).await.map_err(refused("append"))?;
+                }
                 "claim_settle" => {
                     let lease = self.leases.claim().await.map_err(refused("claim"))?;
                     let lease = lease.ok_or_else(|| refused("claim")("there was no item"))?;

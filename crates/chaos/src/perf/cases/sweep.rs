@@ -1,5 +1,5 @@
 //! `sweep`: one pass over very many expired leases, with a checkpoint for each, against one bare UPDATE and one INSERT a
-//! row in transactions of the same size.
+//! lease, of the same rows in the same tables and in transactions of the same size.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,8 @@ use tokio::runtime::Runtime;
 
 use super::{Ground, in_time, median_ratio, ms, runtime, spread};
 use crate::case::{Case, CaseError, Context, Needs, Runs};
-use crate::perf::queue::{BareQueueFile, Queue};
+use crate::perf::queue::Queue;
+use crate::perf::same_rows::SameRows;
 use crate::perf::stats::paired;
 use crate::perf::subject::refused;
 use crate::report::{Figure, Unit};
@@ -55,14 +56,23 @@ fn measure(context: &mut Context, runtime: &Runtime, leases: usize) -> Result<()
     let ground = Ground::new(context)?;
     let deadline = context.deadline();
     let clock = Arc::new(ManualClock::new());
-    let mut options = SqliteOptions::new(ground.path("queue.db"));
-    options.vfs.clone_from(&ground.vfs);
-    let mut queue = runtime.block_on(Queue::open(options, Env::system().with_clock(clock.clone())))?;
-    runtime.block_on(queue.enqueue(leases, deadline))?;
-    let mut bare = BareQueueFile::create(ground.path("floor.db"), ground.vfs.clone())?;
-    bare.enqueue(leases)?;
-    let payload = vec![b'x'; runtime.block_on(boundary_bytes(&queue, &clock, leases))?];
+    let open = |name| {
+        let mut options = SqliteOptions::new(ground.path(name));
+        options.vfs.clone_from(&ground.vfs);
+        runtime.block_on(async {
+            let mut queue = Queue::open(options, Env::system().with_clock(clock.clone())).await?;
+            queue.enqueue(leases, deadline).await?;
+            // Not measured: it warms the log.
+            pass(&queue, &clock, leases).await?;
+            Ok::<_, CaseError>(queue)
+        })
+    };
+    let (queue, floor) = (open("queue.db")?, open("floor.db")?);
+    let payload = vec![b'x'; runtime.block_on(boundary_bytes(&queue))?];
     let page = SweepOptions::default().page as usize;
+    runtime.block_on(floor.claim_all(TERM))?;
+    let mut bare = SameRows::open(&ground.path("floor.db"), ground.seed)?;
+    let mut is_leased = true;
     let rates = paired::<CaseError>(
         pairs(context, leases),
         || {
@@ -71,13 +81,20 @@ fn measure(context: &mut Context, runtime: &Runtime, leases: usize) -> Result<()
             runtime.block_on(pass(&queue, &clock, leases)).map(|took| took.as_secs_f64() * 1_000.0)
         },
         || {
-            bare.lease_all()?;
+            if !is_leased {
+                runtime.block_on(floor.claim_all(TERM))?;
+            }
             let began = Instant::now();
             bare.reclaim_all(page, &payload)?;
+            is_leased = false;
             Ok(began.elapsed().as_secs_f64() * 1_000.0)
         },
     )?;
-    runtime.block_on(queue.close());
+    drop(bare);
+    runtime.block_on(async {
+        queue.close().await;
+        floor.close().await;
+    });
     let name = format!("ratio_{leases}");
     let ratio = median_ratio(context, &name, &rates.ratio);
     context.check(if leases == PROMISED_LEASES { ratio.at_most(RATIO_MAX) } else { ratio.reported() });
@@ -106,13 +123,11 @@ async fn pass(queue: &Queue, clock: &ManualClock, leases: usize) -> Result<Durat
     Ok(took)
 }
 
-/// How long the payload is that a pass writes for each lease, for the bare rows to be as long. The pass that tells is
-/// not measured, and warms the log.
-async fn boundary_bytes(queue: &Queue, clock: &ManualClock, leases: usize) -> Result<usize, CaseError> {
-    pass(queue, clock, leases).await?;
+/// How long the payload is that a pass writes for each lease, for the bare rows to be as long.
+async fn boundary_bytes(queue: &Queue) -> Result<usize, CaseError> {
     let page = CheckpointPage::NewestFirst { before: None, limit: 1 };
     let newest =
-        queue.store().checkpoints(&queue.task(0)?, page).await.map_err(refused("read a checkpoint"))?;
+        queue.store().checkpoints(&Queue::task(0)?, page).await.map_err(refused("read a checkpoint"))?;
     let payload = newest.first().and_then(|checkpoint| checkpoint.payload.as_ref().ok());
     Ok(payload.map_or(0, |payload| payload.bytes().len()))
 }
