@@ -12,9 +12,13 @@ const PREFIX: &str = "tool-ledger:";
 const DIGESTED: &str = "#blake3:";
 
 impl ToolCall {
-    /// `tool-ledger:TOOL:KEY`. No two pairs of tool and key give the same text: the marks of this form are escaped in
+    /// The key under which the store keeps the call, `tool-ledger:TOOL:KEY`: for evidence that cites it, and for people
+    /// who look. No two pairs of tool and key give the same text: the marks of this form are escaped in
     /// the tool, and a caller's key that is too long, holds a NUL, or looks like a digest is replaced by one.
-    pub(crate) fn operation_key(&self) -> Result<OperationKey, LedgerError> {
+    ///
+    /// # Errors
+    /// [`LedgerError::EmptyKey`].
+    pub fn operation_key(&self) -> Result<OperationKey, LedgerError> {
         if self.key.is_empty() {
             return Err(LedgerError::EmptyKey { tool: self.tool.clone() });
         }

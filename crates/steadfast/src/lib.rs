@@ -64,7 +64,8 @@ pub use steadfast_store::{Store, StoreExt, open};
 /// What a worker needs, in one `use`.
 pub mod prelude {
     pub use steadfast_checkpoints::{
-        Begun, CheckpointManager, CheckpointOptions, EvidencePack, NewCheckpoint, Piece, Prepared, Rule,
+        ArtifactExists, ArtifactKind, Begun, CheckpointManager, CheckpointOptions, CommandOutcome,
+        EvidencePack, NewCheckpoint, Piece, Prepared, Rule, Verifiers,
     };
     pub use steadfast_idempotency::{
         Attempt, Call, Doubt, Effect, Found, LedgerOptions, LlmAnswer, LlmCache, LlmCacheOptions, LlmRequest,

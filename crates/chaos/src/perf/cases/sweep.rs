@@ -21,7 +21,7 @@ use crate::report::{Figure, Unit};
 pub(super) const CASE: Case = Case {
     id: "sweep",
     title: "Recovery Sweep",
-    shows: "A pass takes at most three times as long as one bare UPDATE and one INSERT for each lease.",
+    shows: "A pass takes at most three times as long as bare updates and inserts of the same rows.",
     needs: Needs::File,
     runs: Runs { quick: 3, full: 5 },
     run,
