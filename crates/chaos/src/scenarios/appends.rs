@@ -7,7 +7,7 @@ use super::faults::{Broken, Faults};
 use crate::case::{CaseError, Context};
 use crate::crew::field::{Field, Hand};
 use crate::crew::{AppendReport, Appended, Trouble};
-use crate::report::{Check, Figure};
+use crate::report::{Check, Figure, Unit};
 use crate::worker::hex;
 
 /// What these cases look for.
@@ -68,11 +68,6 @@ impl Appends {
         Ok(all)
     }
 
-    /// How many there are.
-    pub(super) fn count(&self) -> usize {
-        self.found
-    }
-
     /// Most memory that a member had.
     pub(super) fn peak_kib(&self) -> u64 {
         self.peak_kib
@@ -87,7 +82,7 @@ impl Appends {
 
     /// The longest that a writer waited.
     pub(super) fn longest(&self, name: &str) -> Check {
-        Figure::new(name, self.longest_ms, crate::report::Unit::Ms).reported()
+        Figure::new(name, self.longest_ms, Unit::Ms).reported()
     }
 
     /// Every one of `planned` is there, nobody was refused, and nothing is broken.
@@ -111,6 +106,13 @@ impl Appends {
         }
         context.findings.notes.extend(self.trouble.told.iter().map(|error| format!("refused: {error}")));
         context.findings.notes.extend(self.faults.details(DETAILS_MAX));
+    }
+
+    /// The share of `planned` that is there: all of it.
+    #[allow(clippy::cast_precision_loss, reason = "some hundred checkpoints")]
+    pub(super) fn success(&self, planned: usize) -> Check {
+        let success = self.found as f64 / planned as f64 * 100.0;
+        Figure::new("success", success, Unit::Percent).at_least(100.0).exact()
     }
 
     /// Counts what was carried out.

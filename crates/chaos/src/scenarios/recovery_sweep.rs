@@ -78,7 +78,7 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
     exactly(context, "boundary_checkpoints_off_by", field.audit()?.checkpoints_of_kind(BOUNDARY)? as f64);
     context.check(Figure::new("errors", total(|pass| pass.errors), Unit::Count).at_most(0.0));
     context.check(Figure::count("reclaimed_early", early_finds(&early)).at_most(0.0));
-    let taken = items.iter().filter(|item| !is_kept(item)).count() - reclaimed;
+    let taken = of_each.saturating_sub(items.iter().filter(|item| is_kept(item)).count());
     context.check(Figure::count("live_leases_taken", taken + kept.lost + kept.trouble.count).at_most(0.0));
     context.check(Figure::count("live_leases_settled", kept.claimed - kept.trouble.count).at_least(wanted));
     context.check(Figure::new("scan_duration_ms", slowest as f64, Unit::Ms).at_most(PASS_MAX_MS));

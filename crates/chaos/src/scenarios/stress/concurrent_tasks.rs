@@ -38,8 +38,7 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
     let appends = Appends::gather(&field, &tasks, start(&field, "append", options)?)?;
     appends.advance(context);
     appends.tell(context, planned);
-    let success = appends.count() as f64 / planned as f64 * 100.0;
-    context.check(Figure::new("success", success, Unit::Percent).at_least(100.0).exact());
+    context.check(appends.success(planned));
     context.check(appends.longest("longest_wait_ms"));
     context
         .check(Figure::new("peak_memory_bytes", appends.peak_kib() as f64 * 1024.0, Unit::Bytes).reported());

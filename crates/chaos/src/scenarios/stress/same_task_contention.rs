@@ -3,7 +3,6 @@
 use super::{MEMBERS, Options, start};
 use crate::case::{Case, CaseError, Context, Needs, Runs};
 use crate::crew::field::Field;
-use crate::report::{Figure, Unit};
 use crate::scenarios::appends::Appends;
 
 /// The case.
@@ -20,7 +19,6 @@ const TASK: &str = "contended";
 /// Writers of each process.
 const WRITERS: usize = 5;
 
-#[allow(clippy::cast_precision_loss, reason = "some hundred checkpoints")]
 fn run(context: &mut Context) -> Result<(), CaseError> {
     let of_each = context.runs();
     let planned = MEMBERS * WRITERS * of_each;
@@ -34,8 +32,7 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
     let appends = Appends::gather(&field, &tasks, start(&field, "append", options)?)?;
     appends.advance(context);
     appends.tell(context, planned);
-    let success = appends.count() as f64 / planned as f64 * 100.0;
-    context.check(Figure::new("success", success, Unit::Percent).at_least(100.0).exact());
+    context.check(appends.success(planned));
     context.check(appends.longest("longest_wait_ms"));
     Ok(())
 }
