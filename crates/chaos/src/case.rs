@@ -46,9 +46,9 @@ impl Needs {
     /// Why a case with these needs cannot be carried out on `backend`, if it cannot.
     pub const fn missing(self, backend: Backend) -> Option<&'static str> {
         match (self, backend) {
-            (Self::Processes, Backend::Memory) => {
-                Some("it kills processes, and the memory backend keeps nothing beyond its own")
-            }
+            (Self::Processes, Backend::Memory) => Some(
+                "it needs processes that share a store, and the memory backend keeps nothing beyond its own",
+            ),
             (Self::File, Backend::Memory) => {
                 Some("it measures what is in a file, and the memory backend has none")
             }
