@@ -18,6 +18,34 @@ const STEP_KEYS: &str = "step:";
 const ROUNDS_MAX: u32 = 16;
 
 /// What is known of a step when it is begun.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use steadfast_checkpoints::{CheckpointManager, CheckpointOptions, EvidencePack, NewCheckpoint, Rule};
+/// # use steadfast_store::{CreateTask, Label, MemoryStore, Payload, StoreExt, TaskId, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, folder) = (Arc::new(MemoryStore::new(Env::system())), tempfile::tempdir()?);
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # store.create_task(CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() }).await?;
+/// # let checkpoints = CheckpointManager::new(store, CheckpointOptions::new(folder.path()));
+/// # std::fs::write(folder.path().join("notes.md"), "three sources")?;
+/// # let evidence = EvidencePack::new(Rule::All, vec![checkpoints.observe_file("notes.md").await?])?;
+/// # let new = NewCheckpoint { evidence, ..NewCheckpoint::new(task.clone(), kind, "sources collected") };
+/// # let prepared = checkpoints.prepare(new)?;
+/// use steadfast_checkpoints::Begun;
+///
+/// let name = Label::new("collect")?;
+/// match checkpoints.begin_step(&task, name.clone(), None).await? {
+///     Begun::Open(step) => drop(checkpoints.commit_begun(&step, &prepared, None, |_batch| {}).await?),
+///     Begun::Committed(checkpoint) => println!("done before, as {checkpoint}"),
+///     Begun::Elsewhere => println!("somebody else is at it"),
+/// }
+/// let again = checkpoints.begin_step(&task, name, None).await?;
+/// assert_eq!(again, Begun::Committed(prepared.id()));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Begun {
     /// It is the caller's: do it, then commit it.
@@ -29,6 +57,31 @@ pub enum Begun {
 }
 
 /// A step that was begun and is not committed.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use steadfast_checkpoints::{CheckpointManager, CheckpointOptions, EvidencePack, NewCheckpoint, Rule};
+/// # use steadfast_store::{CreateTask, Label, MemoryStore, Payload, StoreExt, TaskId, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, folder) = (Arc::new(MemoryStore::new(Env::system())), tempfile::tempdir()?);
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # store.create_task(CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() }).await?;
+/// # let checkpoints = CheckpointManager::new(store, CheckpointOptions::new(folder.path()));
+/// # std::fs::write(folder.path().join("notes.md"), "three sources")?;
+/// # let evidence = EvidencePack::new(Rule::All, vec![checkpoints.observe_file("notes.md").await?])?;
+/// # let new = NewCheckpoint { evidence, ..NewCheckpoint::new(task.clone(), kind, "sources collected") };
+/// # let prepared = checkpoints.prepare(new)?;
+/// use steadfast_checkpoints::Begun;
+///
+/// let Begun::Open(step) = checkpoints.begin_step(&task, Label::new("collect")?, None).await? else {
+///     unreachable!("nobody began it before")
+/// };
+/// println!("{} of {}, for the {}. time", step.name(), step.task(), step.attempt());
+/// checkpoints.commit_begun(&step, &prepared, None, |_batch| {}).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a step that is never committed stays open"]
 pub struct OpenStep {
@@ -64,6 +117,30 @@ impl OpenStep {
 }
 
 /// A step that was begun and never committed, as its task shows it.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use steadfast_checkpoints::{CheckpointManager, CheckpointOptions, EvidencePack, NewCheckpoint, Rule};
+/// # use steadfast_store::{CreateTask, Label, MemoryStore, Payload, StoreExt, TaskId, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, folder) = (Arc::new(MemoryStore::new(Env::system())), tempfile::tempdir()?);
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # store.create_task(CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() }).await?;
+/// # let checkpoints = CheckpointManager::new(store, CheckpointOptions::new(folder.path()));
+/// # std::fs::write(folder.path().join("notes.md"), "three sources")?;
+/// # let evidence = EvidencePack::new(Rule::All, vec![checkpoints.observe_file("notes.md").await?])?;
+/// # let new = NewCheckpoint { evidence, ..NewCheckpoint::new(task.clone(), kind, "sources collected") };
+/// # let prepared = checkpoints.prepare(new)?;
+/// let _vanishes = checkpoints.begin_step(&task, Label::new("collect")?, None).await?;
+/// // Whoever resumes the task learns what was under way.
+/// for step in checkpoints.unfinished_steps(&task).await? {
+///     println!("{} was begun {} times and not committed", step.name, step.attempts);
+/// }
+/// # assert_eq!(checkpoints.unfinished_steps(&task).await?.len(), 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnfinishedStep {
     /// Its name.

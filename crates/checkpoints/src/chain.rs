@@ -12,6 +12,12 @@ const PAGE_ROWS: u32 = 256;
 const PRUNE_RACES_MAX: u32 = 8;
 
 /// What is wrong at one place of a chain.
+///
+/// ```
+/// use steadfast_checkpoints::ChainBreak;
+///
+/// assert!(ChainBreak::Missing.to_string().contains("restore it from a backup"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChainBreak {
@@ -47,6 +53,31 @@ pub enum ChainBreak {
 }
 
 /// What the chain of a task proves.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use steadfast_checkpoints::{CheckpointManager, CheckpointOptions, EvidencePack, NewCheckpoint, Rule};
+/// # use steadfast_store::{CreateTask, Label, MemoryStore, Payload, StoreExt, TaskId, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, folder) = (Arc::new(MemoryStore::new(Env::system())), tempfile::tempdir()?);
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # store.create_task(CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() }).await?;
+/// # let checkpoints = CheckpointManager::new(store, CheckpointOptions::new(folder.path()));
+/// # std::fs::write(folder.path().join("notes.md"), "three sources")?;
+/// # let evidence = EvidencePack::new(Rule::All, vec![checkpoints.observe_file("notes.md").await?])?;
+/// # let new = NewCheckpoint { evidence, ..NewCheckpoint::new(task.clone(), kind, "sources collected") };
+/// # let prepared = checkpoints.prepare(new)?;
+/// # checkpoints.commit_step(&prepared, None, |_batch| {}).await?;
+/// use steadfast_checkpoints::ChainReport;
+///
+/// match checkpoints.verify_chain(&task).await? {
+///     ChainReport::Intact { length, .. } => assert_eq!(length, 1),
+///     other => println!("look at the backups: {other:?}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChainReport {
     /// Every checkpoint since the first is there, unchanged and in order.

@@ -11,6 +11,30 @@ use crate::verify::{Fault, VerificationReport};
 const PAGE_ROWS_MAX: u32 = 64;
 
 /// Why a checkpoint is not gone on from.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use steadfast_checkpoints::{CheckpointManager, CheckpointOptions, EvidencePack, NewCheckpoint, Rule};
+/// # use steadfast_store::{CreateTask, Label, MemoryStore, Payload, StoreExt, TaskId, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, folder) = (Arc::new(MemoryStore::new(Env::system())), tempfile::tempdir()?);
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # store.create_task(CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() }).await?;
+/// # let checkpoints = CheckpointManager::new(store, CheckpointOptions::new(folder.path()));
+/// # std::fs::write(folder.path().join("notes.md"), "three sources")?;
+/// # let evidence = EvidencePack::new(Rule::All, vec![checkpoints.observe_file("notes.md").await?])?;
+/// # let new = NewCheckpoint { evidence, ..NewCheckpoint::new(task.clone(), kind, "sources collected") };
+/// # let prepared = checkpoints.prepare(new)?;
+/// # checkpoints.commit_step(&prepared, None, |_batch| {}).await?;
+/// use steadfast_checkpoints::WhySkipped;
+///
+/// std::fs::remove_file(folder.path().join("notes.md"))?;
+/// let found = checkpoints.last_verified(&task).await?;
+/// assert!(matches!(&found.skipped[0].why, WhySkipped::NotVerified(report) if report.fault.is_none()));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WhySkipped {
@@ -32,6 +56,31 @@ pub enum WhySkipped {
 }
 
 /// A checkpoint that is newer than the one to go on from.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use steadfast_checkpoints::{CheckpointManager, CheckpointOptions, EvidencePack, NewCheckpoint, Rule};
+/// # use steadfast_store::{CreateTask, Label, MemoryStore, Payload, StoreExt, TaskId, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, folder) = (Arc::new(MemoryStore::new(Env::system())), tempfile::tempdir()?);
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # store.create_task(CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() }).await?;
+/// # let checkpoints = CheckpointManager::new(store, CheckpointOptions::new(folder.path()));
+/// # std::fs::write(folder.path().join("notes.md"), "three sources")?;
+/// # let evidence = EvidencePack::new(Rule::All, vec![checkpoints.observe_file("notes.md").await?])?;
+/// # let new = NewCheckpoint { evidence, ..NewCheckpoint::new(task.clone(), kind, "sources collected") };
+/// # let prepared = checkpoints.prepare(new)?;
+/// # checkpoints.commit_step(&prepared, None, |_batch| {}).await?;
+/// std::fs::remove_file(folder.path().join("notes.md"))?;
+/// let found = checkpoints.last_verified(&task).await?;
+/// for skipped in &found.skipped {
+///     println!("not from checkpoint {}: {}", skipped.sequence, skipped.why);
+/// }
+/// assert_eq!((found.checkpoint, found.skipped.len()), (None, 1));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
     /// Its id; none when it is missing.
@@ -43,6 +92,28 @@ pub struct Skipped {
 }
 
 /// Where a task can go on.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use steadfast_checkpoints::{CheckpointManager, CheckpointOptions, EvidencePack, NewCheckpoint, Rule};
+/// # use steadfast_store::{CreateTask, Label, MemoryStore, Payload, StoreExt, TaskId, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, folder) = (Arc::new(MemoryStore::new(Env::system())), tempfile::tempdir()?);
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # store.create_task(CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() }).await?;
+/// # let checkpoints = CheckpointManager::new(store, CheckpointOptions::new(folder.path()));
+/// # std::fs::write(folder.path().join("notes.md"), "three sources")?;
+/// # let evidence = EvidencePack::new(Rule::All, vec![checkpoints.observe_file("notes.md").await?])?;
+/// # let new = NewCheckpoint { evidence, ..NewCheckpoint::new(task.clone(), kind, "sources collected") };
+/// # let prepared = checkpoints.prepare(new)?;
+/// # checkpoints.commit_step(&prepared, None, |_batch| {}).await?;
+/// let found = checkpoints.last_verified(&task).await?;
+/// assert_eq!(found.checkpoint.map(|newest| newest.header.id), Some(prepared.id()));
+/// assert!(found.skipped.is_empty());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastVerified {
     /// The newest checkpoint that verifies now; none when the task has to begin anew.

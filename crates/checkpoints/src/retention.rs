@@ -14,6 +14,27 @@ pub const KEEP_DEFAULT: u32 = 100;
 const PAGE_ROWS: u32 = if PAGE_ROWS_MAX < 200 { PAGE_ROWS_MAX } else { 200 };
 
 /// What a prune did.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use steadfast_checkpoints::{CheckpointManager, CheckpointOptions, EvidencePack, NewCheckpoint, Rule};
+/// # use steadfast_store::{CreateTask, Label, MemoryStore, Payload, StoreExt, TaskId, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, folder) = (Arc::new(MemoryStore::new(Env::system())), tempfile::tempdir()?);
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # store.create_task(CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() }).await?;
+/// # let checkpoints = CheckpointManager::new(store, CheckpointOptions::new(folder.path()));
+/// # std::fs::write(folder.path().join("notes.md"), "three sources")?;
+/// # let evidence = EvidencePack::new(Rule::All, vec![checkpoints.observe_file("notes.md").await?])?;
+/// # let new = NewCheckpoint { evidence, ..NewCheckpoint::new(task.clone(), kind, "sources collected") };
+/// # let prepared = checkpoints.prepare(new)?;
+/// # checkpoints.commit_step(&prepared, None, |_batch| {}).await?;
+/// let pruning = checkpoints.prune(&task, 100).await?;
+/// assert_eq!(pruning.removed, 0, "its newest hundred stay");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pruning {
     /// Checkpoints removed.

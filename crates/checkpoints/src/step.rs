@@ -69,6 +69,28 @@ impl NewCheckpoint {
 
 /// A checkpoint with its identity, digests and command, not yet in the store. Keep it until its commit has answered:
 /// committed again it is still one checkpoint.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use steadfast_checkpoints::{CheckpointManager, CheckpointOptions, EvidencePack, NewCheckpoint, Rule};
+/// # use steadfast_store::{CreateTask, Label, MemoryStore, Payload, StoreExt, TaskId, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, folder) = (Arc::new(MemoryStore::new(Env::system())), tempfile::tempdir()?);
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # store.create_task(CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() }).await?;
+/// # let checkpoints = CheckpointManager::new(store, CheckpointOptions::new(folder.path()));
+/// # std::fs::write(folder.path().join("notes.md"), "three sources")?;
+/// # let evidence = EvidencePack::new(Rule::All, vec![checkpoints.observe_file("notes.md").await?])?;
+/// # let new = NewCheckpoint { evidence, ..NewCheckpoint::new(task.clone(), kind, "sources collected") };
+/// # let prepared = checkpoints.prepare(new)?;
+/// // Prepared once, it may be committed again after an error: it is one checkpoint.
+/// checkpoints.commit_step(&prepared, None, |_batch| {}).await?;
+/// let again = checkpoints.commit_step(&prepared, None, |_batch| {}).await?;
+/// assert_eq!(again.appended.sequence.0, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "nothing is written before its command is committed"]
 pub struct Prepared {
@@ -95,6 +117,27 @@ impl Prepared {
 }
 
 /// A step that was committed.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use steadfast_checkpoints::{CheckpointManager, CheckpointOptions, EvidencePack, NewCheckpoint, Rule};
+/// # use steadfast_store::{CreateTask, Label, MemoryStore, Payload, StoreExt, TaskId, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, folder) = (Arc::new(MemoryStore::new(Env::system())), tempfile::tempdir()?);
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # store.create_task(CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() }).await?;
+/// # let checkpoints = CheckpointManager::new(store, CheckpointOptions::new(folder.path()));
+/// # std::fs::write(folder.path().join("notes.md"), "three sources")?;
+/// # let evidence = EvidencePack::new(Rule::All, vec![checkpoints.observe_file("notes.md").await?])?;
+/// # let new = NewCheckpoint { evidence, ..NewCheckpoint::new(task.clone(), kind, "sources collected") };
+/// # let prepared = checkpoints.prepare(new)?;
+/// let step = checkpoints.commit_step(&prepared, None, |_batch| {}).await?;
+/// println!("checkpoint {} of {task}", step.appended.sequence);
+/// assert_eq!(step.appended.sequence.0, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     /// Where the checkpoint stands in its chain.

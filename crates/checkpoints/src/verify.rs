@@ -9,6 +9,34 @@ use steadfast_store::{
 use crate::evidence::{EvidencePack, EvidenceReport, Judgement, UnreadableEvidence};
 
 /// What is wrong with a checkpoint itself, whatever its evidence says.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use steadfast_checkpoints::{CheckpointManager, CheckpointOptions, EvidencePack, NewCheckpoint, Rule};
+/// # use steadfast_store::{CreateTask, Label, MemoryStore, Payload, StoreExt, TaskId, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, folder) = (Arc::new(MemoryStore::new(Env::system())), tempfile::tempdir()?);
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # store.create_task(CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() }).await?;
+/// # let checkpoints = CheckpointManager::new(store, CheckpointOptions::new(folder.path()));
+/// # std::fs::write(folder.path().join("notes.md"), "three sources")?;
+/// # let evidence = EvidencePack::new(Rule::All, vec![checkpoints.observe_file("notes.md").await?])?;
+/// # let new = NewCheckpoint { evidence, ..NewCheckpoint::new(task.clone(), kind, "sources collected") };
+/// # let prepared = checkpoints.prepare(new)?;
+/// # checkpoints.commit_step(&prepared, None, |_batch| {}).await?;
+/// use steadfast_checkpoints::Fault;
+///
+/// let report = checkpoints.verify(prepared.id()).await?;
+/// match &report.fault {
+///     None => println!("its bytes and its link are as they were made"),
+///     Some(Fault::Erased) => println!("somebody erased it on purpose"),
+///     Some(fault) => println!("go on from another one: {fault}"),
+/// }
+/// assert!(report.fault.is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
@@ -30,6 +58,29 @@ pub enum Fault {
 }
 
 /// What a look at a checkpoint found. It speaks of the moment of the look.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use steadfast_checkpoints::{CheckpointManager, CheckpointOptions, EvidencePack, NewCheckpoint, Rule};
+/// # use steadfast_store::{CreateTask, Label, MemoryStore, Payload, StoreExt, TaskId, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, folder) = (Arc::new(MemoryStore::new(Env::system())), tempfile::tempdir()?);
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # store.create_task(CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() }).await?;
+/// # let checkpoints = CheckpointManager::new(store, CheckpointOptions::new(folder.path()));
+/// # std::fs::write(folder.path().join("notes.md"), "three sources")?;
+/// # let evidence = EvidencePack::new(Rule::All, vec![checkpoints.observe_file("notes.md").await?])?;
+/// # let new = NewCheckpoint { evidence, ..NewCheckpoint::new(task.clone(), kind, "sources collected") };
+/// # let prepared = checkpoints.prepare(new)?;
+/// # checkpoints.commit_step(&prepared, None, |_batch| {}).await?;
+/// assert!(checkpoints.verify(prepared.id()).await?.is_verified());
+/// std::fs::write(folder.path().join("notes.md"), "changed")?;
+/// let report = checkpoints.verify(prepared.id()).await?;
+/// assert!(!report.is_verified() && report.detail().contains("notes.md"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerificationReport {
     /// The checkpoint.

@@ -9,6 +9,18 @@ use crate::error::LedgerError;
 use crate::flight::Intent;
 
 /// What may be done with a call whose caller vanished before it told the result.
+///
+/// ```
+/// use steadfast_idempotency::{Effect, ToolCall};
+/// use steadfast_store::Label;
+///
+/// // Reading again does no harm; a mail server cannot be asked; a payment has an id to ask for.
+/// let read = ToolCall::new(Label::new("search")?, "report/search", "crashes", Effect::Idempotent);
+/// let mail = ToolCall::new(Label::new("send-mail")?, "report/mail", "to: all", Effect::AtMostOnce);
+/// let paid = ToolCall::new(Label::new("pay")?, "report/pay", "5 EUR", Effect::Queryable);
+/// assert!(read.effect != mail.effect && mail.effect != paid.effect);
+/// # Ok::<(), steadfast_store::InvalidId>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Effect {
@@ -120,6 +132,16 @@ impl ToolCall {
 }
 
 /// What came of a call. Either kind is kept, and given to everybody who asks for the call again.
+///
+/// ```
+/// use steadfast_idempotency::ToolOutput;
+///
+/// let sent = ToolOutput::Succeeded("sent as 4711".into());
+/// // Only when it surely did not happen: what is unclear is no outcome, and stays in doubt.
+/// let refused = ToolOutput::Failed("no such address".into());
+/// assert!(sent.is_success() && !refused.is_success());
+/// assert_eq!(sent.bytes(), "sent as 4711");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToolOutput {
     /// The tool did it, and says this.

@@ -7,6 +7,20 @@ use steadfast_store::{Guard, Label, Operation, OperationKey, OperationToken, Tas
 /// A call whose caller vanished between the intent and the result: it may have happened, and is not made again
 /// unasked. Find out, then tell the ledger by [`settle_doubt`](crate::ToolLedger::settle_doubt); the late result of
 /// the caller, should it come back, settles it as well.
+///
+/// ```
+/// use steadfast_idempotency::{Doubt, LedgerError, ToolLedger, ToolOutput};
+///
+/// /// What a person does who has looked into the mail server's log.
+/// async fn settle(tools: &ToolLedger, doubt: &Doubt, was_sent: bool) -> Result<(), LedgerError> {
+///     println!("was it sent? {doubt}");
+///     if was_sent {
+///         tools.settle_doubt(doubt, ToolOutput::Succeeded("sent".into())).await.map(drop)
+///     } else {
+///         tools.settle_as_not_happened(doubt).await
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Doubt {
     /// The tool.

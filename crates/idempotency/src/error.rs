@@ -12,6 +12,26 @@ use crate::call::ToolOutput;
 use crate::doubt::Doubt;
 
 /// Why a call has no outcome here.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use steadfast_idempotency::{Effect, LedgerOptions, ToolCall, ToolLedger, ToolOutput};
+/// # use steadfast_store::{Label, MemoryStore, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = Arc::new(MemoryStore::new(Env::system()));
+/// # let tools = ToolLedger::new(store, LedgerOptions::default())?;
+/// # let mail = ToolCall::new(Label::new("send-mail")?, "report/mail", "to: all", Effect::AtMostOnce);
+/// use steadfast_idempotency::LedgerError;
+///
+/// tools.run(&mail, async || ToolOutput::Succeeded("sent".into())).await?;
+/// // The same key for something else is a mistake of the caller, and is not called.
+/// let other = ToolCall { input: "to: nobody".into(), ..mail };
+/// let error = tools.run(&other, async || unreachable!("it must not be called")).await.unwrap_err();
+/// assert!(matches!(error, LedgerError::Conflict { .. }));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LedgerError {

@@ -16,6 +16,32 @@ use crate::stats::LedgerStats;
 pub const TOOL_RETENTION_DEFAULT: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 /// Some of the calls that were made for a task, in the order of their keys.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use steadfast_idempotency::{Effect, LedgerOptions, ToolCall, ToolLedger, ToolOutput};
+/// # use steadfast_store::{Label, MemoryStore, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = Arc::new(MemoryStore::new(Env::system()));
+/// # let tools = ToolLedger::new(store, LedgerOptions::default())?;
+/// # let mail = ToolCall::new(Label::new("send-mail")?, "report/mail", "to: all", Effect::AtMostOnce);
+/// # use steadfast_store::{CreateTask, Payload, StoreExt, TaskId};
+/// # let task = TaskId::new("report")?;
+/// # let store = Arc::new(MemoryStore::new(Env::system()));
+/// # let kind = Label::new("research")?;
+/// # store.create_task(CreateTask { task: task.clone(), kind, input: Payload::empty() }).await?;
+/// # let tools = ToolLedger::new(store, LedgerOptions::default())?;
+/// let mail = ToolCall { task: Some(task.clone()), ..mail };
+/// tools.run(&mail, async || ToolOutput::Succeeded("sent".into())).await?;
+/// let history = tools.history(&task, None, 100).await?;
+/// for call in &history.calls {
+///     println!("{}: {}", call.key, call.status);
+/// }
+/// assert_eq!(history.calls.len(), 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
     /// The calls, without their outputs.

@@ -47,6 +47,27 @@ impl Default for LedgerOptions {
 }
 
 /// What a ledger says to somebody who asks for a call.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use steadfast_idempotency::{Effect, LedgerOptions, ToolCall, ToolLedger, ToolOutput};
+/// # use steadfast_store::{Label, MemoryStore, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = Arc::new(MemoryStore::new(Env::system()));
+/// # let tools = ToolLedger::new(store, LedgerOptions::default())?;
+/// # let mail = ToolCall::new(Label::new("send-mail")?, "report/mail", "to: all", Effect::AtMostOnce);
+/// use steadfast_idempotency::Call;
+///
+/// let Call::Begun(attempt) = tools.call(&mail).await? else { unreachable!("nobody asked before") };
+/// // Whoever asks meanwhile is told to wait, and afterwards gets the same bytes.
+/// assert!(matches!(tools.call(&mail).await?, Call::InFlight { .. }));
+/// attempt.finish(ToolOutput::Succeeded("sent as 4711".into())).await?;
+/// let Call::Replayed(output) = tools.call(&mail).await? else { unreachable!("it has ended") };
+/// assert_eq!(output.bytes(), "sent as 4711");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub enum Call {
     /// The intent is written down: call the tool, then finish the attempt.

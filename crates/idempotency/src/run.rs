@@ -9,6 +9,23 @@ use crate::error::LedgerError;
 use crate::ledger::{Call, ToolLedger};
 
 /// What came of a call, and whether it was made just now.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use steadfast_idempotency::{Effect, LedgerOptions, ToolCall, ToolLedger, ToolOutput};
+/// # use steadfast_store::{Label, MemoryStore, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = Arc::new(MemoryStore::new(Env::system()));
+/// # let tools = ToolLedger::new(store, LedgerOptions::default())?;
+/// # let mail = ToolCall::new(Label::new("send-mail")?, "report/mail", "to: all", Effect::AtMostOnce);
+/// let ran = tools.run(&mail, async || ToolOutput::Succeeded("sent as 4711".into())).await?;
+/// assert!(!ran.replayed);
+/// let again = tools.run(&mail, async || unreachable!("it was sent before")).await?;
+/// assert!(again.replayed && again.output == ran.output);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ran {
     /// What came of it.
@@ -18,6 +35,29 @@ pub struct Ran {
 }
 
 /// What the world outside says about a call in doubt.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use steadfast_idempotency::{Effect, LedgerOptions, ToolCall, ToolLedger, ToolOutput};
+/// # use steadfast_store::{Label, MemoryStore, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = Arc::new(MemoryStore::new(Env::system()));
+/// # let tools = ToolLedger::new(store, LedgerOptions::default())?;
+/// # let mail = ToolCall::new(Label::new("send-mail")?, "report/mail", "to: all", Effect::AtMostOnce);
+/// use steadfast_idempotency::Found;
+///
+/// let pay = ToolCall { effect: Effect::Queryable, ..mail };
+/// // The bank knows the payments by the token of the attempt.
+/// let check = async |doubt: steadfast_idempotency::Doubt| match doubt.token.to_string().as_str() {
+///     "known to the bank" => Found::Happened(ToolOutput::Succeeded("paid".into())),
+///     _ => Found::DidNotHappen,
+/// };
+/// let ran = tools.run_or_ask(&pay, async |_| ToolOutput::Succeeded("paid".into()), check).await?;
+/// assert_eq!(ran.output.bytes(), "paid");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// It was made, and this came of it.

@@ -14,6 +14,25 @@ pub(crate) struct Counters {
 }
 
 /// What a [`ToolLedger`](crate::ToolLedger) has done in this process.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use steadfast_idempotency::{Effect, LedgerOptions, ToolCall, ToolLedger, ToolOutput};
+/// # use steadfast_store::{Label, MemoryStore, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = Arc::new(MemoryStore::new(Env::system()));
+/// # let tools = ToolLedger::new(store, LedgerOptions::default())?;
+/// # let mail = ToolCall::new(Label::new("send-mail")?, "report/mail", "to: all", Effect::AtMostOnce);
+/// for _ in 0..4 {
+///     tools.run(&mail, async || ToolOutput::Succeeded("sent".into())).await?;
+/// }
+/// let stats = tools.stats();
+/// assert_eq!((stats.executions, stats.replays, stats.doubts), (1, 3, 0));
+/// assert_eq!(stats.replay_rate(), 0.75);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LedgerStats {
     /// Tools run here.
@@ -66,6 +85,26 @@ pub(crate) struct CacheCounters {
 }
 
 /// What an [`LlmCache`](crate::LlmCache) has done in this process.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use serde_json::json;
+/// # use steadfast_idempotency::{LlmAnswer, LlmCache, LlmCacheOptions, LlmRequest};
+/// # use steadfast_store::{MemoryStore, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cache = LlmCache::new(Arc::new(MemoryStore::new(Env::system())), LlmCacheOptions::default())?;
+/// # let request = LlmRequest::new("large-model", json!({ "prompt": "Why?" }));
+/// let answer = LlmAnswer { output_tokens: 40, cost_micros: 150, ..LlmAnswer::new("Because.") };
+/// for _ in 0..4 {
+///     cache.get_or_ask(&request, async || Ok::<_, std::io::Error>(answer.clone())).await?;
+/// }
+/// let stats = cache.stats();
+/// assert_eq!((stats.misses, stats.hits, stats.hit_rate()), (1, 3, 0.75));
+/// assert_eq!((stats.tokens_saved, stats.cost_saved_micros), (120, 450));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CacheStats {
     /// Requests answered from the cache, those that waited for another caller's answer included.

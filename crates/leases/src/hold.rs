@@ -10,6 +10,19 @@ use crate::sync::watch;
 use crate::telemetry;
 
 /// Why a holder must stop.
+///
+/// ```
+/// use steadfast_leases::{Lease, Loss};
+///
+/// /// Works until the lease is lost, then says why.
+/// async fn work(lease: &Lease, work: impl Future<Output = ()>) -> Option<Loss> {
+///     tokio::select! {
+///         loss = lease.lost() => Some(loss),
+///         () = work => None,
+///     }
+/// }
+/// assert!(Loss::DeadlinePassed.to_string().contains("stop"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Loss {

@@ -16,6 +16,20 @@ use crate::sync::CancellationToken;
 use crate::telemetry;
 
 /// Why a lease could not be renewed.
+///
+/// ```
+/// use steadfast_leases::{Lease, RenewError};
+///
+/// async fn renew(lease: &Lease) -> bool {
+///     match lease.renew().await {
+///         Ok(()) => true,
+///         // It lasts until its deadline; the heartbeat tries again.
+///         Err(RenewError::Store(error)) => { println!("busy: {error}"); true }
+///         Err(lost) => { println!("stop: {lost}"); false }
+///     }
+/// }
+/// # let _ = renew;
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RenewError {

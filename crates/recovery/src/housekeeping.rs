@@ -84,6 +84,19 @@ impl Housekeeping {
 }
 
 /// What rounds of housekeeping did.
+///
+/// ```
+/// # use std::sync::Arc;
+/// use steadfast_recovery::Housekeeping;
+/// # use steadfast_store::{MemoryStore, Store, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Env::system()));
+/// let stats = Housekeeping::default().run_once(&store).await;
+/// assert_eq!((stats.checkpoints_pruned, stats.operations_purged, stats.errors), (0, 0, 0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HousekeepingStats {
     /// Checkpoints removed.

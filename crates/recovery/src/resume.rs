@@ -10,6 +10,21 @@ use steadfast_store::{
 };
 
 /// Why there is no plan. Nothing was changed.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use steadfast_checkpoints::{CheckpointError, CheckpointManager, CheckpointOptions};
+/// use steadfast_recovery::{RecoveryError, resume_plan};
+/// # use steadfast_store::{MemoryStore, TaskId, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = Arc::new(MemoryStore::new(Env::system()));
+/// # let checkpoints = CheckpointManager::new(store, CheckpointOptions::new("."));
+/// let error = resume_plan(&checkpoints, &TaskId::new("unknown")?).await.unwrap_err();
+/// assert!(matches!(error, RecoveryError::Checkpoints(CheckpointError::NoSuchTask { .. })));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecoveryError {
@@ -23,6 +38,20 @@ pub enum RecoveryError {
 
 /// Where a task goes on. It speaks of the moment it was made: claim the task's item first, so that nobody else
 /// changes it meanwhile.
+///
+/// ```
+/// use steadfast_recovery::ResumePlan;
+///
+/// /// Whether a worker may go on by itself.
+/// fn is_clear(plan: &ResumePlan) -> bool {
+///     for operation in &plan.in_doubt {
+///         println!("find out whether this happened: {}", operation.key);
+///     }
+///     plan.in_doubt.is_empty()
+/// }
+/// # let plan = ResumePlan { from: None, skipped: Vec::new(), in_doubt: Vec::new(), pending: Vec::new() };
+/// assert!(is_clear(&plan) && plan.from.is_none());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResumePlan {
     /// The newest checkpoint that verifies now; none when the task has to begin anew.

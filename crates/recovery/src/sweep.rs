@@ -44,6 +44,22 @@ impl Default for SweepOptions {
 }
 
 /// What a pass did.
+///
+/// ```
+/// use steadfast_recovery::SweepStats;
+///
+/// fn look_at(stats: &SweepStats) {
+///     println!("{} reclaimed in {} ms", stats.expired_found, stats.scan_duration_ms);
+///     if stats.errors > 0 {
+///         println!("the next pass finds what is left: {}", stats.last_error);
+///     }
+/// }
+///
+/// let mut total = SweepStats { expired_found: 3, recovered: 2, failed: 1, ..SweepStats::default() };
+/// total += &SweepStats { expired_found: 1, recovered: 1, ..SweepStats::default() };
+/// look_at(&total);
+/// assert_eq!((total.expired_found, total.recovered, total.failed), (4, 3, 1));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SweepStats {
     /// Expired leases that this pass reclaimed.

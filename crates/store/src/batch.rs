@@ -14,6 +14,31 @@ use crate::limits::{
 use crate::record::Guard;
 
 /// What an acknowledged batch survives.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// use steadfast_store::Durability;
+///
+/// // Survives the power: what the world outside was told.
+/// let mut durable = Batch::durable();
+/// // Survives a killed process, and may go with the power: what can be made again.
+/// let relaxed = Batch::new(Durability::Relaxed);
+/// # durable.add(create);
+/// # assert!(relaxed.entries().is_empty());
+/// # assert!(matches!(store.commit(durable).await?, Committed::Applied(_)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Durability {
     /// The death of the process; a power loss may take the newest of them. For heartbeats and cache entries.
@@ -23,6 +48,26 @@ pub enum Durability {
 }
 
 /// Stands for one command of one batch, and finds its outcome.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// let mut batch = Batch::durable();
+/// let created = batch.add(create);
+/// let Committed::Applied(applied) = store.commit(batch).await? else { unreachable!("nothing stands against it") };
+/// println!("{:?}", applied.get(created)?);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Handle<C> {
     index: usize,

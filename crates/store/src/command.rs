@@ -18,6 +18,24 @@ use crate::time::{Delay, Term};
 
 /// Creates a task. Identity: its id. When a task of this id, kind and input is there already, answers as it did
 /// then; with another kind or input it is rejected.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// store.create_task(CreateTask { task: task.clone(), kind, input: Payload::new("crash recovery")? }).await?;
+/// assert!(store.task(&task).await?.is_some());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateTask {
     /// The new task's id.
@@ -41,6 +59,27 @@ pub enum TaskEnd {
 
 /// Ends a task. Identity: the task and its result. A finished task stays as it is. Its work items stay too: who claims
 /// one meets an ended task, and may settle it; a sweep cancels those whose leases end.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// let result = Payload::new("# Report")?;
+/// store.finish_task(FinishTask { task: task.clone(), end: TaskEnd::Succeeded, result }).await?;
+/// let ended = store.task(&task).await?.ok_or("it is there")?;
+/// assert!(ended.status.is_terminal());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FinishTask {
     /// The task.
@@ -53,6 +92,31 @@ pub struct FinishTask {
 
 /// Adds a work item to a task. Identity: its id. When an item of this id, task, kind, priority and attempts is
 /// there already, answers as it did then; otherwise it is rejected.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # let item = WorkItemId::new("report/1")?;
+/// # let enqueue = Enqueue {
+/// #     item: item.clone(), task: task.clone(), kind: kind.clone(), priority: 0, delay: Delay::ZERO, max_attempts: 3,
+/// # };
+/// // In an hour at the earliest, before items of lower priority; after three attempts a dead letter.
+/// let delay = Delay::new(std::time::Duration::from_secs(3_600))?;
+/// store.enqueue(Enqueue { priority: 5, delay, ..enqueue }).await?;
+/// assert!(store.work_item(&item).await?.is_some());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Enqueue {
     /// The new item's id: also its unique key.
@@ -73,6 +137,38 @@ pub struct Enqueue {
 /// Takes up to `limit` available items under a lease, in the order priority descending, available-at, id.
 /// Identity: the claim id. A claim that took nothing, or whose items have all moved on since, leaves no trace and
 /// is evaluated anew; otherwise it answers with those it still holds, as they stand now.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # let item = WorkItemId::new("report/1")?;
+/// # let enqueue = Enqueue {
+/// #     item: item.clone(), task: task.clone(), kind: kind.clone(), priority: 0, delay: Delay::ZERO, max_attempts: 3,
+/// # };
+/// # store.enqueue(enqueue).await?;
+/// let claim = Claim {
+///     claim: TransitionId::generate(store.env()),
+///     holder: HolderId::new("worker-1")?,
+///     term: Term::new(std::time::Duration::from_secs(300))?,
+///     limit: 10,
+///     kinds: vec![kind],
+///     task: None,
+/// };
+/// let claimed = store.claim(claim).await?;
+/// assert_eq!(claimed.items.len(), 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     /// This claim.
@@ -91,6 +187,34 @@ pub struct Claim {
 
 /// Moves the deadline of a lease to one term from now, never nearer. Submitted again it only moves the deadline
 /// again. A lease past its term that nobody has reclaimed may still be renewed.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # let item = WorkItemId::new("report/1")?;
+/// # let enqueue = Enqueue {
+/// #     item: item.clone(), task: task.clone(), kind: kind.clone(), priority: 0, delay: Delay::ZERO, max_attempts: 3,
+/// # };
+/// # store.enqueue(enqueue).await?;
+/// # let (claim, holder) = (TransitionId::generate(store.env()), HolderId::new("worker-1")?);
+/// # let term = Term::new(std::time::Duration::from_secs(300))?;
+/// # let claimed = store.claim(Claim { claim, holder, term, limit: 1, kinds: Vec::new(), task: None }).await?;
+/// # let guard = claimed.items[0].guard();
+/// let renewed = store.renew(Renew { guard, term }).await?;
+/// println!("{renewed:?}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Renew {
     /// The lease.
@@ -100,6 +224,36 @@ pub struct Renew {
 }
 
 /// How a holder gives an item back.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # let item = WorkItemId::new("report/1")?;
+/// # let enqueue = Enqueue {
+/// #     item: item.clone(), task: task.clone(), kind: kind.clone(), priority: 0, delay: Delay::ZERO, max_attempts: 3,
+/// # };
+/// # store.enqueue(enqueue).await?;
+/// # let (claim, holder) = (TransitionId::generate(store.env()), HolderId::new("worker-1")?);
+/// # let term = Term::new(std::time::Duration::from_secs(300))?;
+/// # let claimed = store.claim(Claim { claim, holder, term, limit: 1, kinds: Vec::new(), task: None }).await?;
+/// # let guard = claimed.items[0].guard();
+/// // Back to the others at once, without counting the attempt.
+/// let settle = SettleItem { guard, settle: Settle::Released, detail: String::new() };
+/// store.settle(settle).await?;
+/// assert_eq!(store.work_item(&item).await?.map(|item| item.attempt), Some(0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settle {
     /// Done.
@@ -114,6 +268,37 @@ pub enum Settle {
 
 /// Ends a lease. Identity: the fence. One whose item has been claimed again since is recognised while that later
 /// claim has not been settled in its turn; after that it is rejected as stale.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # let item = WorkItemId::new("report/1")?;
+/// # let enqueue = Enqueue {
+/// #     item: item.clone(), task: task.clone(), kind: kind.clone(), priority: 0, delay: Delay::ZERO, max_attempts: 3,
+/// # };
+/// # store.enqueue(enqueue).await?;
+/// # let (claim, holder) = (TransitionId::generate(store.env()), HolderId::new("worker-1")?);
+/// # let term = Term::new(std::time::Duration::from_secs(300))?;
+/// # let claimed = store.claim(Claim { claim, holder, term, limit: 1, kinds: Vec::new(), task: None }).await?;
+/// # let guard = claimed.items[0].guard();
+/// let settle = SettleItem { guard: guard.clone(), settle: Settle::Succeeded, detail: String::new() };
+/// store.settle(settle).await?;
+/// // Whoever is late is told so, and changes nothing.
+/// let late = SettleItem { guard, settle: Settle::Failed, detail: "too late".into() };
+/// assert!(store.settle(late).await.is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettleItem {
     /// The lease.
@@ -147,6 +332,34 @@ pub struct Requeue {
 
 /// Appends a checkpoint to a task; the store assigns the next sequence number and computes the link. Identity: the
 /// checkpoint id.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// let append = AppendCheckpoint {
+///     checkpoint: CheckpointId::generate(store.env()),
+///     task: task.clone(),
+///     kind: Label::new("step")?,
+///     work_item: None,
+///     expected_head: None,
+///     payload: SealedPayload::seal("sources collected", store.env())?,
+///     evidence: Payload::empty(),
+///     copy_of: None,
+/// };
+/// assert_eq!(store.append_checkpoint(append).await?.sequence.0, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppendCheckpoint {
     /// The new checkpoint's id.

@@ -6,6 +6,14 @@ use std::fmt;
 use crate::id::{CheckpointId, Label, TaskId, WorkItemId};
 
 /// A BLAKE3 digest of 32 bytes.
+///
+/// ```
+/// use steadfast_store::Digest;
+///
+/// assert_eq!(Digest::of(b"# Report"), Digest::of(b"# Report"));
+/// assert_ne!(Digest::of(b"# Report"), Digest::of(b"# report"));
+/// assert_eq!(Digest::of(b"").to_string().len(), 64);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 

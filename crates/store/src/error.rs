@@ -10,6 +10,19 @@ pub type Source = Box<dyn Error + Send + Sync + 'static>;
 /// Trouble with a commit or a read.
 ///
 /// For a commit, every variant but [`Unknown`](Self::Unknown) means: surely not applied.
+///
+/// ```
+/// use steadfast_store::StoreError;
+///
+/// fn what_to_do(error: &StoreError) -> &'static str {
+///     match error {
+///         StoreError::Unknown { .. } => "submit the same batch again: it applies once",
+///         StoreError::Overloaded { .. } => "nothing was applied: try again later",
+///         _ => "nothing was applied: look at the message",
+///     }
+/// }
+/// assert!(what_to_do(&StoreError::Closed).starts_with("nothing"));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -86,6 +99,16 @@ impl StoreError {
 }
 
 /// Why a store could not be opened. Nothing was changed.
+///
+/// ```
+/// # use steadfast_store::{OpenError, env::Env, open};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let error = open("postgre:wrong", Env::system()).await.unwrap_err();
+/// assert!(matches!(error, OpenError::UnknownScheme { .. }));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {

@@ -17,6 +17,38 @@ use crate::outcome::{
 use crate::store::Store;
 
 /// Why a single command has no outcome.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # let item = WorkItemId::new("report/1")?;
+/// # let enqueue = Enqueue {
+/// #     item: item.clone(), task: task.clone(), kind: kind.clone(), priority: 0, delay: Delay::ZERO, max_attempts: 3,
+/// # };
+/// # store.enqueue(enqueue).await?;
+/// # let (claim, holder) = (TransitionId::generate(store.env()), HolderId::new("worker-1")?);
+/// # let term = Term::new(std::time::Duration::from_secs(300))?;
+/// # let claimed = store.claim(Claim { claim, holder, term, limit: 1, kinds: Vec::new(), task: None }).await?;
+/// # let guard = claimed.items[0].guard();
+/// let late = SettleItem { guard: guard.clone(), settle: Settle::Succeeded, detail: String::new() };
+/// # store.settle(SettleItem { settle: Settle::Released, ..late.clone() }).await?;
+/// match store.settle(late).await {
+///     Err(CommandError::Rejected(rejection)) => println!("too late: {rejection}"),
+///     other => unreachable!("{other:?}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandError {

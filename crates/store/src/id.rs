@@ -8,6 +8,14 @@ use crate::env::Env;
 use crate::limits::{ID_BYTES_MAX, KEY_BYTES_MAX};
 
 /// Why a text is no id. Nothing was written.
+///
+/// ```
+/// use steadfast_store::TaskId;
+///
+/// let error = TaskId::new("").unwrap_err();
+/// println!("{error}");
+/// assert!(TaskId::new("report").is_ok());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidId {

@@ -77,6 +77,14 @@ impl Payload {
 
 /// Bytes, a random salt and the digest over both: after salt and bytes are erased, the digest that stays in the
 /// chain gives away nothing, however few values the bytes could have had.
+///
+/// ```
+/// # use steadfast_store::{SealedPayload, env::Env};
+/// let sealed = SealedPayload::seal("sources collected", &Env::system())?;
+/// // Salted, so that equal states of two customers have different digests.
+/// assert_ne!(sealed, SealedPayload::seal("sources collected", &Env::system())?);
+/// # Ok::<(), steadfast_store::PayloadTooLarge>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedPayload {
     bytes: Bytes,

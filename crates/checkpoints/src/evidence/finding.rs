@@ -12,6 +12,13 @@ use crate::evidence::{ExpectedRow, FileDigest, FoundKind, Piece, Rule, Unreadabl
 const SHOWN_CHARS_MAX: usize = 120;
 
 /// Why a piece does not hold.
+///
+/// ```
+/// use steadfast_checkpoints::{Failure, Finding};
+///
+/// let finding = Finding::Failed(Failure::Missing);
+/// assert!(finding.to_string().contains("make it again"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
@@ -119,6 +126,14 @@ pub enum Failure {
 }
 
 /// Why a piece could not be looked at. It may hold all the same; the next look may tell.
+///
+/// ```
+/// use steadfast_checkpoints::{Finding, Obstacle};
+///
+/// // It may hold all the same: a pending piece is looked at again, and no verdict is recorded.
+/// let finding = Finding::Pending(Obstacle::BrokenOff);
+/// assert!(finding.to_string().starts_with("pending: "));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Obstacle {
@@ -171,6 +186,20 @@ pub enum Obstacle {
 }
 
 /// What a look at one piece found.
+///
+/// ```
+/// use steadfast_checkpoints::Finding;
+///
+/// /// What a verifier of one's own says of a ticket.
+/// fn of_ticket(status: &str) -> Finding {
+///     match status {
+///         "closed" => Finding::Verified,
+///         "open" => Finding::failed("the ticket is open: close it first"),
+///         _ => Finding::pending("the tracker does not answer"),
+///     }
+/// }
+/// assert_eq!(of_ticket("closed"), Finding::Verified);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
     /// It holds, now.
@@ -204,6 +233,26 @@ impl fmt::Display for Finding {
 }
 
 /// One piece and what was found.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use steadfast_checkpoints::{CheckpointManager, CheckpointOptions, EvidencePack, NewCheckpoint, Rule};
+/// # use steadfast_store::{CreateTask, Label, MemoryStore, Payload, StoreExt, TaskId, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, folder) = (Arc::new(MemoryStore::new(Env::system())), tempfile::tempdir()?);
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # store.create_task(CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() }).await?;
+/// # let checkpoints = CheckpointManager::new(store, CheckpointOptions::new(folder.path()));
+/// # std::fs::write(folder.path().join("notes.md"), "three sources")?;
+/// # let evidence = EvidencePack::new(Rule::All, vec![checkpoints.observe_file("notes.md").await?])?;
+/// # let new = NewCheckpoint { evidence, ..NewCheckpoint::new(task.clone(), kind, "sources collected") };
+/// # let prepared = checkpoints.prepare(new)?;
+/// let report = checkpoints.check(prepared.evidence().clone()).await;
+/// assert_eq!(report.pieces[0].to_string(), r#"file "notes.md" verified"#);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PieceReport {
     /// The piece.
@@ -254,6 +303,29 @@ fn cut(mut text: String) -> String {
 }
 
 /// What all findings together say.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use steadfast_checkpoints::{CheckpointManager, CheckpointOptions, EvidencePack, NewCheckpoint, Rule};
+/// # use steadfast_store::{CreateTask, Label, MemoryStore, Payload, StoreExt, TaskId, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, folder) = (Arc::new(MemoryStore::new(Env::system())), tempfile::tempdir()?);
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # store.create_task(CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() }).await?;
+/// # let checkpoints = CheckpointManager::new(store, CheckpointOptions::new(folder.path()));
+/// # std::fs::write(folder.path().join("notes.md"), "three sources")?;
+/// # let evidence = EvidencePack::new(Rule::All, vec![checkpoints.observe_file("notes.md").await?])?;
+/// # let new = NewCheckpoint { evidence, ..NewCheckpoint::new(task.clone(), kind, "sources collected") };
+/// # let prepared = checkpoints.prepare(new)?;
+/// # checkpoints.commit_step(&prepared, None, |_batch| {}).await?;
+/// use steadfast_checkpoints::Judgement;
+///
+/// let report = checkpoints.verify(prepared.id()).await?;
+/// assert_eq!(report.judgement(), Judgement::Verified);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judgement {
     /// The rule holds, now.
@@ -275,6 +347,30 @@ impl fmt::Display for Judgement {
 }
 
 /// What a look at a whole pack found.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use steadfast_checkpoints::{CheckpointManager, CheckpointOptions, EvidencePack, NewCheckpoint, Rule};
+/// # use steadfast_store::{CreateTask, Label, MemoryStore, Payload, StoreExt, TaskId, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, folder) = (Arc::new(MemoryStore::new(Env::system())), tempfile::tempdir()?);
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # store.create_task(CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() }).await?;
+/// # let checkpoints = CheckpointManager::new(store, CheckpointOptions::new(folder.path()));
+/// # std::fs::write(folder.path().join("notes.md"), "three sources")?;
+/// # let evidence = EvidencePack::new(Rule::All, vec![checkpoints.observe_file("notes.md").await?])?;
+/// # let new = NewCheckpoint { evidence, ..NewCheckpoint::new(task.clone(), kind, "sources collected") };
+/// # let prepared = checkpoints.prepare(new)?;
+/// std::fs::remove_file(folder.path().join("notes.md"))?;
+/// let report = checkpoints.check(prepared.evidence().clone()).await;
+/// for piece in report.open_pieces() {
+///     println!("{piece}");
+/// }
+/// assert_eq!(report.open_pieces().count(), 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EvidenceReport {
     /// What the rule makes of it.

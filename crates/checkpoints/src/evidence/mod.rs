@@ -29,6 +29,13 @@ pub use wire::UnreadableEvidence;
 pub const PIECES_MAX: usize = 256;
 
 /// Why something cannot be evidence. Nothing was written.
+///
+/// ```
+/// use steadfast_checkpoints::{ArtifactExists, ArtifactKind, InvalidEvidence};
+///
+/// let error = ArtifactExists::new("../secret", ArtifactKind::File).unwrap_err();
+/// assert!(matches!(error, InvalidEvidence::Path { .. }));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidEvidence {
@@ -103,6 +110,17 @@ pub enum InvalidEvidence {
 }
 
 /// How many pieces must hold.
+///
+/// ```
+/// use steadfast_checkpoints::{ArtifactExists, ArtifactKind, EvidencePack, Piece, Rule};
+///
+/// let page = |name| Ok::<_, steadfast_checkpoints::InvalidEvidence>(
+///     Piece::ArtifactExists(ArtifactExists::new(name, ArtifactKind::File)?));
+/// // The report may be there in either form.
+/// let pack = EvidencePack::new(Rule::AtLeast(1), vec![page("report.html")?, page("report.pdf")?])?;
+/// assert_eq!(pack.rule(), Rule::AtLeast(1));
+/// # Ok::<(), steadfast_checkpoints::InvalidEvidence>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Rule {
     /// Every one.

@@ -18,6 +18,15 @@ use crate::evidence::{
 const VERSION: u32 = 2;
 
 /// Stored evidence that cannot be read. The checkpoint counts as not verified.
+///
+/// ```
+/// use steadfast_checkpoints::{EvidencePack, UnreadableEvidence};
+/// use steadfast_store::Payload;
+///
+/// let newer = Payload::new(r#"{"version":99}"#)?;
+/// assert_eq!(EvidencePack::from_payload(&newer), Err(UnreadableEvidence::TooNew { found: 99 }));
+/// # Ok::<(), steadfast_store::PayloadTooLarge>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnreadableEvidence {

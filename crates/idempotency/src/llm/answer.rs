@@ -8,6 +8,16 @@ const VERSION: u8 = 1;
 const IS_COMPLETE: u8 = 1;
 
 /// What a model said.
+///
+/// ```
+/// use steadfast_idempotency::LlmAnswer;
+///
+/// let answer = LlmAnswer { input_tokens: 12, output_tokens: 40, cost_micros: 150, ..LlmAnswer::new("Because.") };
+/// assert!(answer.is_complete);
+/// // One that was cut at a limit is handed to its caller, and not kept for others.
+/// let cut = LlmAnswer { is_complete: false, ..answer };
+/// assert_eq!(cut.body, "Because.");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LlmAnswer {
     /// The bytes, as the model gave them.

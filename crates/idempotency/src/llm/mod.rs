@@ -69,6 +69,24 @@ impl Default for LlmCacheOptions {
 }
 
 /// An answer, and where it came from.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use serde_json::json;
+/// # use steadfast_idempotency::{LlmAnswer, LlmCache, LlmCacheOptions, LlmRequest};
+/// # use steadfast_store::{MemoryStore, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cache = LlmCache::new(Arc::new(MemoryStore::new(Env::system())), LlmCacheOptions::default())?;
+/// # let request = LlmRequest::new("large-model", json!({ "prompt": "Why?" }));
+/// let ask = async || Ok::<_, std::io::Error>(LlmAnswer::new("Because."));
+/// let first = cache.get_or_ask(&request, ask).await?;
+/// let again = cache.get_or_ask(&request, ask).await?;
+/// assert!(!first.is_hit && again.is_hit);
+/// assert_eq!(first.answer, again.answer);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cached {
     /// The answer.
@@ -78,6 +96,29 @@ pub struct Cached {
 }
 
 /// Why there is no answer.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use serde_json::json;
+/// # use steadfast_idempotency::{LlmAnswer, LlmCache, LlmCacheOptions, LlmRequest};
+/// # use steadfast_store::{MemoryStore, env::Env};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cache = LlmCache::new(Arc::new(MemoryStore::new(Env::system())), LlmCacheOptions::default())?;
+/// # let request = LlmRequest::new("large-model", json!({ "prompt": "Why?" }));
+/// use steadfast_idempotency::LlmCacheError;
+///
+/// let fail = async || Err::<LlmAnswer, _>(std::io::Error::other("overloaded"));
+/// match cache.get_or_ask(&request, fail).await {
+///     Err(LlmCacheError::Model(error)) => println!("ask again later: {error}"),
+///     other => unreachable!("{other:?}"),
+/// }
+/// // An error is nobody else's answer.
+/// let ask = async || Ok::<_, std::io::Error>(LlmAnswer::new("Because."));
+/// assert!(!cache.get_or_ask(&request, ask).await?.is_hit);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LlmCacheError<E> {
