@@ -1,5 +1,6 @@
 //! The commands: what a batch may ask for. Each says what must hold, what it changes, and by which identity it is
 //! recognised when it is submitted again.
+//! Long because each stands beside what it is for and an example of it.
 
 use std::time::Duration;
 
