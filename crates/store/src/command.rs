@@ -48,6 +48,27 @@ pub struct CreateTask {
 }
 
 /// How a task ends.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// store.finish_task(FinishTask { task: task.clone(), end: TaskEnd::Failed, result: Payload::empty() }).await?;
+/// // An end is an end: another one is rejected.
+/// let other = FinishTask { task, end: TaskEnd::Succeeded, result: Payload::empty() };
+/// assert!(store.finish_task(other).await.is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TaskEnd {
     /// Well.
@@ -313,6 +334,37 @@ pub struct SettleItem {
 
 /// Calls an item off. A holder is fenced off at once; what was called off before stays so. Rejected when the item has
 /// ended otherwise.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # let item = WorkItemId::new("report/1")?;
+/// # let enqueue = Enqueue {
+/// #     item: item.clone(), task: task.clone(), kind: kind.clone(), priority: 0, delay: Delay::ZERO, max_attempts: 3,
+/// # };
+/// # store.enqueue(enqueue).await?;
+/// # let (claim, holder) = (TransitionId::generate(store.env()), HolderId::new("worker-1")?);
+/// # let term = Term::new(std::time::Duration::from_secs(300))?;
+/// # let claimed = store.claim(Claim { claim, holder, term, limit: 1, kinds: Vec::new(), task: None }).await?;
+/// # let guard = claimed.items[0].guard();
+/// use steadfast_store::CancelItem;
+///
+/// store.cancel_item(CancelItem { item }).await?;
+/// // Its holder learns of it with the next thing it tries.
+/// assert!(store.renew(Renew { guard, term }).await.is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CancelItem {
     /// The item.
@@ -321,6 +373,39 @@ pub struct CancelItem {
 
 /// Makes a dead letter, an item that needs attention or a cancelled one available again, with all its attempts. Its
 /// fence grows. Identity: the requeue id, as for [`Claim`].
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # let item = WorkItemId::new("report/1")?;
+/// # let enqueue = Enqueue {
+/// #     item: item.clone(), task: task.clone(), kind: kind.clone(), priority: 0, delay: Delay::ZERO, max_attempts: 3,
+/// # };
+/// # store.enqueue(enqueue).await?;
+/// # let (claim, holder) = (TransitionId::generate(store.env()), HolderId::new("worker-1")?);
+/// # let term = Term::new(std::time::Duration::from_secs(300))?;
+/// # let claimed = store.claim(Claim { claim, holder, term, limit: 1, kinds: Vec::new(), task: None }).await?;
+/// # let guard = claimed.items[0].guard();
+/// use steadfast_store::Requeue;
+///
+/// let settle = SettleItem { guard, settle: Settle::Failed, detail: "no such address".into() };
+/// store.settle(settle).await?;
+/// // Somebody has mended what was wrong: all attempts anew.
+/// let requeue = TransitionId::generate(store.env());
+/// store.requeue(Requeue { requeue, item, delay: Delay::ZERO }).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requeue {
     /// This requeueing.
@@ -396,6 +481,33 @@ impl AppendCheckpoint {
 }
 
 /// Records what a look at a checkpoint's evidence found. The newest record counts.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # let append = AppendCheckpoint {
+/// #     checkpoint: CheckpointId::generate(store.env()), task: task.clone(), kind: kind.clone(), work_item: None,
+/// #     expected_head: None, payload: SealedPayload::seal("state", store.env())?, evidence: Payload::empty(), copy_of: None,
+/// # };
+/// # let checkpoint = append.checkpoint;
+/// # let appended = store.append_checkpoint(append).await?;
+/// use steadfast_store::{RecordVerification, Verdict};
+///
+/// let detail = "file \"notes.md\" failed: it is not there".to_owned();
+/// store.record_verification(RecordVerification { checkpoint, verdict: Verdict::Failed, detail }).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordVerification {
     /// The checkpoint.
@@ -409,6 +521,28 @@ pub struct RecordVerification {
 /// Reclaims leases past their term, in the order of their deadlines, then ids. An item with attempts left becomes
 /// pending again, one without a dead letter, one of a finished task cancelled; the first two get an
 /// `error_boundary` checkpoint on their task in the same commit. Identity: the sweep id, as for [`Claim`].
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// use steadfast_store::SweepExpired;
+///
+/// let sweep = SweepExpired { sweep: TransitionId::generate(store.env()), limit: 100 };
+/// let swept = store.sweep_expired(sweep).await?;
+/// assert!(swept.reclaimed.is_empty(), "no lease has ended");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SweepExpired {
     /// This page of this sweep.
@@ -420,6 +554,33 @@ pub struct SweepExpired {
 /// Removes the oldest checkpoints of a task, so that its newest `keep` stay, and the newest one whose last recorded
 /// verdict is [`Verdict::Verified`] with all that follow it. The chain says from then on that its beginning was pruned.
 /// Stands alone in its batch. Submitted again it removes the next page.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # let append = AppendCheckpoint {
+/// #     checkpoint: CheckpointId::generate(store.env()), task: task.clone(), kind: kind.clone(), work_item: None,
+/// #     expected_head: None, payload: SealedPayload::seal("state", store.env())?, evidence: Payload::empty(), copy_of: None,
+/// # };
+/// # let checkpoint = append.checkpoint;
+/// # let appended = store.append_checkpoint(append).await?;
+/// use steadfast_store::PruneCheckpoints;
+///
+/// let pruned = store.prune_checkpoints(PruneCheckpoints { task, keep: 100, limit: 1_000 }).await?;
+/// assert_eq!((pruned.removed, pruned.is_more), (0, false));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PruneCheckpoints {
     /// The task.
@@ -436,6 +597,34 @@ pub struct PruneCheckpoints {
 ///
 /// On SQLite the bytes are overwritten in the file before the answer comes, and leave the log when it is next begun
 /// anew; copies in backups are beyond its reach.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # let append = AppendCheckpoint {
+/// #     checkpoint: CheckpointId::generate(store.env()), task: task.clone(), kind: kind.clone(), work_item: None,
+/// #     expected_head: None, payload: SealedPayload::seal("state", store.env())?, evidence: Payload::empty(), copy_of: None,
+/// # };
+/// # let checkpoint = append.checkpoint;
+/// # let appended = store.append_checkpoint(append).await?;
+/// use steadfast_store::{EraseCheckpoint, NoPayload};
+///
+/// store.erase_checkpoint(EraseCheckpoint { checkpoint }).await?;
+/// let erased = store.checkpoint(checkpoint).await?.ok_or("its row stays, and with it the chain")?;
+/// assert!(matches!(erased.payload, Err(NoPayload::Erased)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EraseCheckpoint {
     /// The checkpoint.
@@ -444,6 +633,36 @@ pub struct EraseCheckpoint {
 
 /// Removes finished operations whose key begins with `prefix`, the oldest first. Those that are pending or in doubt
 /// stay, whatever their age, and so do those of a task that has not ended: it may ask for them again. Stands alone in its batch. Submitted again it removes the next page.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # use steadfast_store::{
+/// #     Abandonment, BeginOperation, Digest, FinishOperation, InvalidateOperation, OperationEnd, OperationKey,
+/// #     OperationToken, PurgeOperations,
+/// # };
+/// # let (key, token) = (OperationKey::new("tool-ledger:send-mail:report/1")?, OperationToken::from_bytes([1; 16]));
+/// # let begin = BeginOperation {
+/// #     key: key.clone(), fingerprint: Digest::of(b"to: all"), token, task: Some(task.clone()), lease: None,
+/// #     term: Term::new(std::time::Duration::from_secs(60))?, abandonment: Abandonment::Doubt, fresh_for: None,
+/// # };
+/// let older_than = std::time::Duration::from_secs(30 * 24 * 3_600);
+/// let purge = PurgeOperations { prefix: "tool-ledger:".into(), older_than, limit: 200 };
+/// assert_eq!(store.purge_operations(purge).await?.removed, 0);
+/// # let _ = (begin, key);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PurgeOperations {
     /// What the keys begin with; all do when it is empty.
@@ -456,6 +675,35 @@ pub struct PurgeOperations {
 
 /// Removes one finished operation, so that the next caller begins it anew. One that is not there counts as removed;
 /// one that is pending or in doubt is rejected. Stands alone in its batch.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # use steadfast_store::{
+/// #     Abandonment, BeginOperation, Digest, FinishOperation, InvalidateOperation, OperationEnd, OperationKey,
+/// #     OperationToken, PurgeOperations,
+/// # };
+/// # let (key, token) = (OperationKey::new("tool-ledger:send-mail:report/1")?, OperationToken::from_bytes([1; 16]));
+/// # let begin = BeginOperation {
+/// #     key: key.clone(), fingerprint: Digest::of(b"to: all"), token, task: Some(task.clone()), lease: None,
+/// #     term: Term::new(std::time::Duration::from_secs(60))?, abandonment: Abandonment::Doubt, fresh_for: None,
+/// # };
+/// let gone = store.invalidate_operation(InvalidateOperation { key }).await?;
+/// assert!(!gone.was_there);
+/// # let _ = begin;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidateOperation {
     /// The idempotency key.
@@ -464,6 +712,37 @@ pub struct InvalidateOperation {
 
 /// States the intent of an operation. Rejected when the key belongs to another fingerprint, is owned by somebody
 /// else, is in doubt, or is finished. Identity: the token.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # use steadfast_store::{
+/// #     Abandonment, BeginOperation, Digest, FinishOperation, InvalidateOperation, OperationEnd, OperationKey,
+/// #     OperationToken, PurgeOperations,
+/// # };
+/// # let (key, token) = (OperationKey::new("tool-ledger:send-mail:report/1")?, OperationToken::from_bytes([1; 16]));
+/// # let begin = BeginOperation {
+/// #     key: key.clone(), fingerprint: Digest::of(b"to: all"), token, task: Some(task.clone()), lease: None,
+/// #     term: Term::new(std::time::Duration::from_secs(60))?, abandonment: Abandonment::Doubt, fresh_for: None,
+/// # };
+/// let begun = store.begin_operation(begin.clone()).await?;
+/// assert_eq!(begun.attempt, 1);
+/// // The same key for something else is a mistake, and is told as one.
+/// let other = BeginOperation { fingerprint: Digest::of(b"to: nobody"), ..begin };
+/// assert!(store.begin_operation(other).await.is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BeginOperation {
     /// The idempotency key.
@@ -486,6 +765,37 @@ pub struct BeginOperation {
 }
 
 /// How an attempt at an operation ended.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # use steadfast_store::{
+/// #     Abandonment, BeginOperation, Digest, FinishOperation, InvalidateOperation, OperationEnd, OperationKey,
+/// #     OperationToken, PurgeOperations,
+/// # };
+/// # let (key, token) = (OperationKey::new("tool-ledger:send-mail:report/1")?, OperationToken::from_bytes([1; 16]));
+/// # let begin = BeginOperation {
+/// #     key: key.clone(), fingerprint: Digest::of(b"to: all"), token, task: Some(task.clone()), lease: None,
+/// #     term: Term::new(std::time::Duration::from_secs(60))?, abandonment: Abandonment::Doubt, fresh_for: None,
+/// # };
+/// # store.begin_operation(begin).await?;
+/// let end = OperationEnd::Succeeded(Payload::new("sent as 4711")?);
+/// store.finish_operation(FinishOperation { key: key.clone(), token, end }).await?;
+/// let record = store.operation(&key).await?.ok_or("it is there")?;
+/// assert_eq!(record.output.map(|output| output.bytes().len()), Some(12));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OperationEnd {
     /// With an output, which every later caller gets.
@@ -512,6 +822,36 @@ impl OperationEnd {
 
 /// Ends an operation. Identity: the token, which must be the newest of the key. A result for an operation in doubt
 /// settles the doubt, and so does the word that it did not happen. A finished operation stays as it is.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # use steadfast_store::{
+/// #     Abandonment, BeginOperation, Digest, FinishOperation, InvalidateOperation, OperationEnd, OperationKey,
+/// #     OperationToken, PurgeOperations,
+/// # };
+/// # let (key, token) = (OperationKey::new("tool-ledger:send-mail:report/1")?, OperationToken::from_bytes([1; 16]));
+/// # let begin = BeginOperation {
+/// #     key: key.clone(), fingerprint: Digest::of(b"to: all"), token, task: Some(task.clone()), lease: None,
+/// #     term: Term::new(std::time::Duration::from_secs(60))?, abandonment: Abandonment::Doubt, fresh_for: None,
+/// # };
+/// # store.begin_operation(begin).await?;
+/// // Surely not: whoever asks next makes the call.
+/// let finish = FinishOperation { key: key.clone(), token, end: OperationEnd::DidNotHappen };
+/// store.finish_operation(finish).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FinishOperation {
     /// The idempotency key.

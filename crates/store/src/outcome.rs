@@ -1,5 +1,6 @@
 //! What a commit answers: outcomes of what was applied, or the precondition that did not hold. Both are values; only
 //! trouble with the storage itself is an error.
+//! Long because each stands beside what it is for and an example of it.
 
 use crate::batch::Handle;
 use crate::command::TypedCommand;
@@ -24,6 +25,36 @@ pub struct TaskFinished {
 pub struct Enqueued;
 
 /// Items that were claimed, in claim order; empty when none was available.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # let item = WorkItemId::new("report/1")?;
+/// # let enqueue = Enqueue {
+/// #     item: item.clone(), task: task.clone(), kind: kind.clone(), priority: 0, delay: Delay::ZERO, max_attempts: 3,
+/// # };
+/// # store.enqueue(enqueue).await?;
+/// # let (claim, holder) = (TransitionId::generate(store.env()), HolderId::new("worker-1")?);
+/// # let term = Term::new(std::time::Duration::from_secs(300))?;
+/// # let claimed = store.claim(Claim { claim, holder, term, limit: 1, kinds: Vec::new(), task: None }).await?;
+/// # let guard = claimed.items[0].guard();
+/// for item in &claimed.items {
+///     println!("{} under fence {}", item.id, item.fence);
+/// }
+/// # let _ = guard;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Claimed {
     /// The items, as they stand under their new leases.
@@ -38,6 +69,34 @@ impl WorkItem {
 }
 
 /// A lease was renewed.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # let item = WorkItemId::new("report/1")?;
+/// # let enqueue = Enqueue {
+/// #     item: item.clone(), task: task.clone(), kind: kind.clone(), priority: 0, delay: Delay::ZERO, max_attempts: 3,
+/// # };
+/// # store.enqueue(enqueue).await?;
+/// # let (claim, holder) = (TransitionId::generate(store.env()), HolderId::new("worker-1")?);
+/// # let term = Term::new(std::time::Duration::from_secs(300))?;
+/// # let claimed = store.claim(Claim { claim, holder, term, limit: 1, kinds: Vec::new(), task: None }).await?;
+/// # let guard = claimed.items[0].guard();
+/// let renewed = store.renew(Renew { guard, term }).await?;
+/// println!("until {} ms of the store's time", renewed.expires_at.as_millis());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Renewed {
     /// When it may be reclaimed.
@@ -45,6 +104,36 @@ pub struct Renewed {
 }
 
 /// A lease was ended.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # let item = WorkItemId::new("report/1")?;
+/// # let enqueue = Enqueue {
+/// #     item: item.clone(), task: task.clone(), kind: kind.clone(), priority: 0, delay: Delay::ZERO, max_attempts: 3,
+/// # };
+/// # store.enqueue(enqueue).await?;
+/// # let (claim, holder) = (TransitionId::generate(store.env()), HolderId::new("worker-1")?);
+/// # let term = Term::new(std::time::Duration::from_secs(300))?;
+/// # let claimed = store.claim(Claim { claim, holder, term, limit: 1, kinds: Vec::new(), task: None }).await?;
+/// # let guard = claimed.items[0].guard();
+/// use steadfast_store::Status;
+///
+/// let settle = SettleItem { guard, settle: Settle::Succeeded, detail: String::new() };
+/// assert_eq!(store.settle(settle).await?.status, Status::Succeeded);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled {
     /// Where the item stands now: a retry without attempts left ends as [`Status::Failed`].
@@ -65,6 +154,31 @@ pub struct Requeued {
 }
 
 /// A checkpoint is in its chain.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # let append = AppendCheckpoint {
+/// #     checkpoint: CheckpointId::generate(store.env()), task: task.clone(), kind: kind.clone(), work_item: None,
+/// #     expected_head: None, payload: SealedPayload::seal("state", store.env())?, evidence: Payload::empty(), copy_of: None,
+/// # };
+/// # let checkpoint = append.checkpoint;
+/// # let appended = store.append_checkpoint(append).await?;
+/// println!("checkpoint {} with link {}", appended.sequence, appended.link);
+/// assert_eq!(appended.sequence.0, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {
     /// Its place.
@@ -93,6 +207,17 @@ pub struct Reclaimed {
 }
 
 /// What one sweep page reclaimed, in order of the item ids.
+///
+/// ```
+/// use steadfast_store::Swept;
+///
+/// fn tell(swept: &Swept) {
+///     for reclaimed in &swept.reclaimed {
+///         println!("{} of {} is {} again", reclaimed.item, reclaimed.task, reclaimed.status);
+///     }
+/// }
+/// tell(&Swept::default());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Swept {
     /// The items.
@@ -175,6 +300,29 @@ pub enum Outcome {
 
 /// The batch had been applied before, and later commands have changed what this command did since: nothing was
 /// applied again, and its first outcome can no longer be told.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// let mut batch = Batch::durable();
+/// let created = batch.add(create);
+/// let Committed::Applied(applied) = store.commit(batch).await? else { unreachable!("nothing stands against it") };
+/// match applied.get(created) {
+///     Ok(outcome) => println!("{outcome:?}"),
+///     Err(superseded) => println!("applied before: {superseded}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this command was applied before and later ones have changed its rows since: read them afresh")]
 pub struct Superseded;
@@ -357,6 +505,29 @@ pub enum Reason {
 }
 
 /// A batch of which one precondition did not hold; nothing of it was applied.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// let mut batch = Batch::durable();
+/// batch.add(CreateTask { task: TaskId::new("other")?, kind: kind.clone(), input: Payload::empty() });
+/// batch.add(CreateTask { task, kind: Label::new("mail")?, input: Payload::empty() });
+/// let Committed::Rejected(rejection) = store.commit(batch).await? else { unreachable!("the kind differs") };
+/// assert_eq!(rejection.index, 1, "and nothing of the first one either");
+/// assert!(store.task(&TaskId::new("other")?).await?.is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("command {index} of the batch was rejected: {reason}")]
 pub struct Rejection {
@@ -368,6 +539,27 @@ pub struct Rejection {
 }
 
 /// The outcomes of a batch that was applied, now or when it was submitted before.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// let mut batch = Batch::durable();
+/// let created = batch.add(create);
+/// if let Committed::Applied(applied) = store.commit(batch).await? {
+///     applied.get(created)?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
     outcomes: Vec<Outcome>,

@@ -7,6 +7,13 @@ use crate::env::Env;
 use crate::limits::PAYLOAD_BYTES_MAX;
 
 /// A payload over [`PAYLOAD_BYTES_MAX`]. Nothing was written.
+///
+/// ```
+/// use steadfast_store::{Payload, limits::PAYLOAD_BYTES_MAX};
+///
+/// let error = Payload::new(vec![0; PAYLOAD_BYTES_MAX + 1]).unwrap_err();
+/// println!("{error}");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a payload of {actual} bytes is over the limit of {limit}: keep the bytes in a file and give the store its digest"
@@ -159,6 +166,37 @@ pub struct DamagedPayload {
 }
 
 /// Why a checkpoint comes without its payload.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # let append = AppendCheckpoint {
+/// #     checkpoint: CheckpointId::generate(store.env()), task: task.clone(), kind: kind.clone(), work_item: None,
+/// #     expected_head: None, payload: SealedPayload::seal("state", store.env())?, evidence: Payload::empty(), copy_of: None,
+/// # };
+/// # let checkpoint = append.checkpoint;
+/// # let appended = store.append_checkpoint(append).await?;
+/// use steadfast_store::NoPayload;
+///
+/// let found = store.checkpoint(checkpoint).await?.ok_or("it is there")?;
+/// match &found.payload {
+///     Ok(payload) => println!("{} bytes", payload.bytes().len()),
+///     Err(NoPayload::Damaged(damage)) => println!("go on from another one: {damage}"),
+///     Err(gone) => println!("{gone}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoPayload {

@@ -1,5 +1,6 @@
 //! What the store keeps: tasks, work items, checkpoints, operations, as the reads hand them out and as the
 //! decisions see them.
+//! Long because each stands beside what it is for and an example of it.
 
 use std::fmt;
 
@@ -14,6 +15,13 @@ use crate::time::{StoreTime, WallTime};
 /// holds the item; every older one is stale.
 ///
 /// Source: fencing tokens as in M. Kleppmann, "How to do distributed locking", 2016.
+///
+/// ```
+/// use steadfast_store::Fence;
+///
+/// // Every claim and every reclaim of an item gives a larger one.
+/// assert!(Fence(2) > Fence(1));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Fence(pub u64);
 
@@ -147,6 +155,25 @@ stored_text! {
 }
 
 /// A task.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// let found = store.task(&task).await?.ok_or("it is there")?;
+/// assert_eq!((found.kind, found.head.0), (kind, 0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
     /// Its id.
@@ -172,6 +199,25 @@ pub struct Task {
 }
 
 /// A task with its payloads.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// let record = store.task_record(&task).await?.ok_or("it is there")?;
+/// assert_eq!(record.input, Payload::empty());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskRecord {
     /// The task.
@@ -194,6 +240,35 @@ pub struct LeaseRecord {
 }
 
 /// A work item.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # let item = WorkItemId::new("report/1")?;
+/// # let enqueue = Enqueue {
+/// #     item: item.clone(), task: task.clone(), kind: kind.clone(), priority: 0, delay: Delay::ZERO, max_attempts: 3,
+/// # };
+/// # store.enqueue(enqueue).await?;
+/// # let (claim, holder) = (TransitionId::generate(store.env()), HolderId::new("worker-1")?);
+/// # let term = Term::new(std::time::Duration::from_secs(300))?;
+/// # let claimed = store.claim(Claim { claim, holder, term, limit: 1, kinds: Vec::new(), task: None }).await?;
+/// # let guard = claimed.items[0].guard();
+/// let held = store.work_item(&item).await?.ok_or("it is there")?;
+/// println!("{} is {}, attempt {} of {}", held.id, held.status, held.attempt, held.max_attempts);
+/// assert_eq!(held.guard(), guard);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkItem {
     /// Its id.
@@ -227,6 +302,32 @@ pub struct WorkItem {
 }
 
 /// A checkpoint without its bytes.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # let append = AppendCheckpoint {
+/// #     checkpoint: CheckpointId::generate(store.env()), task: task.clone(), kind: kind.clone(), work_item: None,
+/// #     expected_head: None, payload: SealedPayload::seal("state", store.env())?, evidence: Payload::empty(), copy_of: None,
+/// # };
+/// # let checkpoint = append.checkpoint;
+/// # let appended = store.append_checkpoint(append).await?;
+/// let found = store.checkpoint(checkpoint).await?.ok_or("it is there")?;
+/// // Whoever changed a field did not change the link with it.
+/// assert_eq!(found.header.computed_link(), found.header.link);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckpointHeader {
     /// Its id.
@@ -283,6 +384,32 @@ pub struct Verification {
 }
 
 /// A checkpoint as read: its bytes have been held against their digests.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # let append = AppendCheckpoint {
+/// #     checkpoint: CheckpointId::generate(store.env()), task: task.clone(), kind: kind.clone(), work_item: None,
+/// #     expected_head: None, payload: SealedPayload::seal("state", store.env())?, evidence: Payload::empty(), copy_of: None,
+/// # };
+/// # let checkpoint = append.checkpoint;
+/// # let appended = store.append_checkpoint(append).await?;
+/// let found = store.checkpoint(checkpoint).await?.ok_or("it is there")?;
+/// assert_eq!(found.header.sequence, appended.sequence);
+/// assert_eq!(found.payload.map(|payload| payload.bytes().len()).ok(), Some(5));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
     /// All but the bytes.
@@ -307,6 +434,39 @@ pub struct Ownership {
 }
 
 /// An operation without its bytes.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// # store.create_task(create).await?;
+/// # use steadfast_store::{
+/// #     Abandonment, BeginOperation, Digest, FinishOperation, InvalidateOperation, OperationEnd, OperationKey,
+/// #     OperationToken, PurgeOperations,
+/// # };
+/// # let (key, token) = (OperationKey::new("tool-ledger:send-mail:report/1")?, OperationToken::from_bytes([1; 16]));
+/// # let begin = BeginOperation {
+/// #     key: key.clone(), fingerprint: Digest::of(b"to: all"), token, task: Some(task.clone()), lease: None,
+/// #     term: Term::new(std::time::Duration::from_secs(60))?, abandonment: Abandonment::Doubt, fresh_for: None,
+/// # };
+/// use steadfast_store::OperationPage;
+///
+/// # store.begin_operation(begin).await?;
+/// let page = OperationPage { after: None, status: None, limit: 100 };
+/// for operation in store.operations(&task, page).await? {
+///     println!("{} is {}", operation.key, operation.status);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
     /// Its key.

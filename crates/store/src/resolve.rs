@@ -69,6 +69,26 @@ pub async fn commit_resolved(
 ///
 /// # Errors
 /// [`CommandError`]; only one that holds [`StoreError::Unknown`] may have been applied.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// use steadfast_store::{Durability, commit_one_resolved};
+///
+/// // An answer that got lost is found out by submitting the same again.
+/// commit_one_resolved(&store, Durability::Durable, create).await?;
+/// # Ok(())
+/// # }
+/// ```
 pub async fn commit_one_resolved<C: TypedCommand>(
     store: &(impl Store + ?Sized),
     durability: Durability,

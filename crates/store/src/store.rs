@@ -60,6 +60,29 @@ pub struct ChangeStamp(pub u64);
 ///   the caller wait up to the batch's wait, then answers [`StoreError::Overloaded`].
 /// - **Read**: each read sees one snapshot that holds everything acknowledged before it began. No bytes are
 ///   handed out that do not match the digest stored beside them.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// use std::sync::Arc;
+///
+/// let store: Arc<dyn Store> = Arc::new(store);
+/// let mut batch = Batch::durable();
+/// batch.add(create);
+/// store.commit(batch).await?;
+/// assert!(store.task(&task).await?.is_some());
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Store: Debug + Send + Sync + 'static {
     /// Applies a batch. See the contract above.

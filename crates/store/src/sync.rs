@@ -36,6 +36,28 @@ pub(crate) fn sleep_thread(span: Duration) {
 
 /// Waits for `future`, at most `span` by the environment's timer. `None` when the time ran out; the future is
 /// dropped then.
+///
+/// ```
+/// # use steadfast_store::env::Env;
+/// # use steadfast_store::{
+/// #     AppendCheckpoint, Batch, CheckpointId, CheckpointPage, Claim, CommandError, Committed, CreateTask, Delay, Enqueue,
+/// #     FinishTask, HolderId, Label, MemoryStore, Payload, Reason, Renew, SealedPayload, Settle, SettleItem, Store, StoreExt,
+/// #     TaskEnd, TaskId, TaskPage, Term, TransitionId, WorkItemId, WorkItemPage,
+/// # };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new(Env::system());
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
+/// use steadfast_store::within;
+///
+/// let span = std::time::Duration::from_secs(1);
+/// let found = within(store.env(), span, store.task(&task)).await.ok_or("it took longer than a second")??;
+/// assert!(found.is_none());
+/// # let _ = create;
+/// # Ok(())
+/// # }
+/// ```
 pub async fn within<F: Future>(env: &crate::env::Env, span: Duration, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut timer = env.sleep(span);

@@ -33,6 +33,13 @@ pub trait Clock: Debug + Send + Sync {
 }
 
 /// The clocks of a Linux machine: `CLOCK_BOOTTIME` (`clock_gettime(2)`) under the kernel's boot id, and the wall.
+///
+/// ```
+/// use steadfast_store::env::{Clock, SystemClock};
+///
+/// let clock = SystemClock::new();
+/// assert!(clock.monotonic() <= clock.monotonic());
+/// ```
 #[derive(Debug, Clone)]
 pub struct SystemClock {
     boot: BootId,

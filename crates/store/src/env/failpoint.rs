@@ -86,6 +86,23 @@ impl Debug for Failpoint {
 }
 
 /// Is told of every failpoint reached, on the thread that reaches it; it may block, sleep or end the process.
+///
+/// ```
+/// # use std::sync::{Arc, Mutex};
+/// use steadfast_store::env::{Env, Failpoint, Failpoints};
+///
+/// /// Notes where the store has been.
+/// #[derive(Debug, Default)]
+/// struct Notes(Mutex<Vec<Failpoint>>);
+///
+/// impl Failpoints for Notes {
+///     fn reach(&self, point: Failpoint) {
+///         self.0.lock().unwrap().push(point);
+///     }
+/// }
+/// let env = Env::system().with_failpoints(Arc::new(Notes::default()));
+/// # let _ = env;
+/// ```
 pub trait Failpoints: Debug + Send + Sync {
     /// `point` was reached.
     fn reach(&self, point: Failpoint);

@@ -29,6 +29,15 @@ impl Rng for SystemRng {
 }
 
 /// The same bytes for the same seed: the output of BLAKE3 over a counter. For tests and simulation.
+///
+/// ```
+/// # use std::sync::Arc;
+/// use steadfast_store::env::{Env, SeededRng};
+///
+/// // The same ids and jitter in every run of a test.
+/// let env = Env::system().with_rng(Arc::new(SeededRng::new(7)));
+/// # let _ = env;
+/// ```
 #[derive(Debug)]
 pub struct SeededRng {
     seed: u64,
