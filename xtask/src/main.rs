@@ -25,13 +25,14 @@ Verbs:
   perf [ARGS…]    measure against a floor in the same process (`cargo xtask perf --help`)
   stress [ARGS…]  load one file with many processes and workers (`cargo xtask stress --help`)
   all [ARGS…]     chaos, perf and stress, one after the other, with the same ARGS
+  prove [ARGS…]   try to break each promise, in campaigns (`cargo xtask prove --help`)
   smoke URL       probe a store in production (`cargo xtask smoke --help`)
   coverage        run all tests instrumented: HTML, and a figure for each component
   tidy            check what no compiler checks: layers, headers, where SQL and clocks live
   tidy --list     print the rules: what each forbids, and where it is allowed after all
   help            print this
 
-The first five build the runner in release mode first; it runs in the root of the workspace, so a
+The first six build the runner in release mode first; it runs in the root of the workspace, so a
 relative path among ARGS starts there. Each writes target/steadfast/VERB.json as well.";
 
 /// What `all` runs.
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
             print(&format!("{HELP}\n"));
             ExitCode::SUCCESS
         }
-        Some(verb @ ("chaos" | "perf" | "stress" | "smoke")) => {
+        Some(verb @ ("chaos" | "perf" | "stress" | "prove" | "smoke")) => {
             ExitCode::from(runner::run(&workspace_root(), verb, &args))
         }
         Some("all") => all(&args),

@@ -1,5 +1,6 @@
 //! What a case is, what it is given, and how it tells what it found. Chaos scenarios and benchmarks are both cases.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::perf::PerfError;
 use crate::planted::Planted;
+use crate::prove;
 use crate::report::Check;
 
 /// Which backend is under test.
@@ -57,13 +59,59 @@ impl Needs {
     }
 }
 
+/// How much is done: each level does all that the one before does, and more of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Before each change: a matrix with `--quick`, a campaign in minutes.
+    Pr,
+    /// Each night: a matrix without `--quick`, all campaigns in hours.
+    Nightly,
+    /// Before each release.
+    Release,
+}
+
+impl Level {
+    /// Every level, the least first.
+    pub const ALL: [Self; 3] = [Self::Pr, Self::Nightly, Self::Release];
+
+    /// Its name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pr => "pr",
+            Self::Nightly => "nightly",
+            Self::Release => "release",
+        }
+    }
+}
+
 /// How often a case repeats its operation, unless the command line says otherwise.
 #[derive(Debug, Clone, Copy)]
 pub struct Runs {
-    /// With `--quick`.
-    pub quick: usize,
-    /// Without.
-    pub full: usize,
+    pr: usize,
+    nightly: usize,
+    release: usize,
+}
+
+impl Runs {
+    /// Of a matrix: with `--quick` and without.
+    pub const fn of(quick: usize, full: usize) -> Self {
+        Self::levels(quick, full, full)
+    }
+
+    /// Of a campaign: at each level.
+    pub const fn levels(pr: usize, nightly: usize, release: usize) -> Self {
+        Self { pr, nightly, release }
+    }
+
+    /// At this level.
+    pub const fn at(self, level: Level) -> usize {
+        match level {
+            Level::Pr => self.pr,
+            Level::Nightly => self.nightly,
+            Level::Release => self.release,
+        }
+    }
 }
 
 /// One case of a matrix.
@@ -88,12 +136,14 @@ pub struct Case {
 pub struct Settings {
     /// The backend under test.
     pub backend: Backend,
-    /// Fewer runs, smaller sizes.
-    pub quick: bool,
+    /// How many runs, and of what sizes.
+    pub level: Level,
     /// Every plan is drawn from it.
     pub seed: u64,
     /// Runs of each case, when given.
     pub runs: Option<usize>,
+    /// How long a campaign repeats its operation, when given, whatever its runs.
+    pub budget: Option<Duration>,
     /// How long one case may take.
     pub timeout: Duration,
     /// Where databases live while a case runs, and are kept after a failure.
@@ -107,9 +157,14 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Fewer runs, smaller sizes.
+    pub fn is_quick(&self) -> bool {
+        self.level == Level::Pr
+    }
+
     /// How often `case` repeats its operation.
     pub fn runs_of(&self, case: &Case) -> usize {
-        self.runs.unwrap_or(if self.quick { case.runs.quick } else { case.runs.full })
+        self.runs.unwrap_or(case.runs.at(self.level))
     }
 
     /// The command that runs `case` again in the same way.
@@ -120,7 +175,12 @@ impl Settings {
         let (id, backend, seed, runs) = (case.id, self.backend.name(), self.seed, self.runs_of(case));
         let mut command =
             format!("cargo xtask {matrix} {id} --backend {backend} --seed {seed} --runs {runs}");
-        if self.quick {
+        if matrix == prove::NAME {
+            command = format!(
+                "cargo xtask {matrix} {id} --level {} --seed {seed} --runs {runs}",
+                self.level.name()
+            );
+        } else if self.is_quick() {
             command.push_str(" --quick");
         }
         if let Some(planted) = self.planted {
@@ -244,6 +304,8 @@ pub struct Findings {
     pub planned: usize,
     /// Those carried out.
     pub succeeded: usize,
+    /// The faults that it set out to meet, by name, and how often each happened. One that never did makes it void.
+    pub faults: BTreeMap<String, u64>,
     /// Its figures.
     pub checks: Vec<Check>,
     /// What to tell beside the figures, a line each.
@@ -258,6 +320,7 @@ pub struct Context {
     folder: PathBuf,
     deadline: Deadline,
     progress: ProgressBar,
+    began: Instant,
     /// What it has found so far.
     pub findings: Findings,
 }
@@ -268,7 +331,8 @@ impl Context {
         let runs = settings.runs_of(&case);
         let deadline = Deadline::after(settings.timeout);
         let findings = Findings { planned: runs, ..Findings::default() };
-        Self { case, folder, deadline, progress: progress(case.id, runs), findings, settings }
+        let progress = progress(case.id, runs);
+        Self { case, folder, deadline, progress, began: Instant::now(), findings, settings }
     }
 
     /// What the command line chose.
@@ -306,6 +370,29 @@ impl Context {
     pub fn plan(&mut self, operations: usize) {
         self.findings.planned = operations;
         self.progress.set_length(operations as u64);
+    }
+
+    /// Whether operation `next` (from 0) is still to be done: one of the runs or, when the command line gave a time
+    /// instead, begun within it. With a time, what was planned is what was begun.
+    pub fn goes_on(&mut self, next: usize) -> bool {
+        let Some(budget) = self.settings.budget else { return next < self.runs() };
+        let goes_on = self.began.elapsed() < budget;
+        if goes_on {
+            self.plan(next + 1);
+        }
+        goes_on
+    }
+
+    /// Names faults that the campaign sets out to meet.
+    pub fn name_faults<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
+        for name in names {
+            self.findings.faults.entry(name.to_owned()).or_default();
+        }
+    }
+
+    /// A fault happened so many times.
+    pub fn fired(&mut self, fault: &str, times: u64) {
+        *self.findings.faults.entry(fault.to_owned()).or_default() += times;
     }
 
     /// Adds a figure.

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::case::{Backend, Case, Settings};
+use crate::case::{Backend, Case, Level, Settings};
 use crate::crew::{self, CrewArgs};
 use crate::perf::{CommitterArgs, PerfArgs, commit_at_random};
 use crate::planted::Planted;
+use crate::prove::ProveArgs;
 use crate::recorder::{self, RecorderArgs};
 use crate::report::Report;
 use crate::runner::{Matrix, RunnerError};
@@ -37,6 +38,8 @@ enum Verb {
     Stress(MatrixArgs),
     /// Measure what the store promises of its speed, against a floor in the same process.
     Perf(PerfArgs),
+    /// Try to break each promise: campaigns of power cuts, faults, kills, simulations, histories and planted bugs.
+    Prove(ProveArgs),
     /// Probe a store in production: once through every component, on a task of its own.
     Smoke(SmokeArgs),
     /// The world outside, in a process of its own; started by the scenarios.
@@ -112,9 +115,10 @@ impl SmokeArgs {
         let Self { url, timeout, json, folder } = self;
         let settings = Settings {
             backend: if url == "memory:" { Backend::Memory } else { Backend::Sqlite },
-            quick: false,
+            level: Level::Nightly,
             seed: 1,
             runs: None,
+            budget: None,
             timeout: Duration::from_secs(timeout),
             folder,
             planted: None,
@@ -132,6 +136,7 @@ pub fn main() -> ExitCode {
         Verb::Chaos(args) => args.run("chaos", scenarios::CHAOS, None),
         Verb::Stress(args) => args.run("stress", scenarios::STRESS, None),
         Verb::Perf(args) => args.run(),
+        Verb::Prove(args) => args.run(),
         Verb::Smoke(args) => args.run(),
         Verb::EffectRecorder(args) => told(recorder::record(&args)),
         Verb::Worker(args) => told(worker::work(args)),
@@ -153,9 +158,10 @@ impl MatrixArgs {
     pub fn run(self, name: &'static str, cases: &[Case], sync_delay: Option<Duration>) -> ExitCode {
         let settings = Settings {
             backend: self.backend,
-            quick: self.quick,
+            level: if self.quick { Level::Pr } else { Level::Nightly },
             seed: self.seed,
             runs: self.runs.and_then(|runs| usize::try_from(runs).ok()),
+            budget: None,
             timeout: Duration::from_secs(self.timeout),
             folder: self.folder,
             planted: self.planted,
@@ -176,7 +182,7 @@ impl MatrixArgs {
 }
 
 /// 1 when a case failed, unless that is only to be told, and 2 when the command line names what is not there.
-fn code_of(ran: Result<Report, RunnerError>, report_only: bool) -> ExitCode {
+pub(crate) fn code_of(ran: Result<Report, RunnerError>, report_only: bool) -> ExitCode {
     match ran {
         Ok(report) if report.failed > 0 && report_only => {
             let told = "report only: what failed is told, and the exit code is 0 all the same";
@@ -197,7 +203,7 @@ fn code_of(ran: Result<Report, RunnerError>, report_only: bool) -> ExitCode {
     }
 }
 
-fn list(cases: &[Case], settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn list(cases: &[Case], settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
     for case in cases {
         writeln!(out, "{:<20}{} ({} runs)", case.id, case.title, settings.runs_of(case))?;
         writeln!(out, "{:<20}{}", "", case.shows)?;
@@ -215,7 +221,7 @@ fn told<E: std::error::Error>(done: Result<(), E>) -> ExitCode {
     }
 }
 
-fn complain(error: &dyn std::error::Error) {
+pub(crate) fn complain(error: &dyn std::error::Error) {
     // Nobody may be listening.
     drop(writeln!(io::stderr(), "error: {error}"));
 }

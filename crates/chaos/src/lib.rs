@@ -14,6 +14,7 @@ pub mod diagnosis;
 pub mod perf;
 pub mod planted;
 pub mod process;
+pub mod prove;
 pub mod recorder;
 pub mod report;
 pub mod runner;

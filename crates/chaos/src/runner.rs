@@ -1,6 +1,7 @@
 //! Carries out the cases of a matrix one after the other, each in a thread and a folder of its own and under its time
 //! limit, and reports.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -111,6 +112,7 @@ impl Matrix<'_> {
             duration_ms: 0,
             planned: 0,
             succeeded: 0,
+            faults_fired: BTreeMap::new(),
             reproduce: settings.reproduce(self.name, case),
             checks: Vec::new(),
             notes: Vec::new(),
@@ -132,7 +134,7 @@ impl Matrix<'_> {
                 Some(CaseError::TimedOut { what }),
             )
         });
-        let Findings { planned, succeeded, checks, notes } = findings;
+        let Findings { planned, succeeded, faults, checks, notes } = findings;
         (told.planned, told.succeeded, told.checks, told.notes) = (planned, succeeded, checks, notes);
         let has_error = error.is_some();
         told.notes.extend(error.map(|error| format!("error: {error}")));
@@ -141,6 +143,14 @@ impl Matrix<'_> {
         if is_void {
             told.notes.push(format!("void: {succeeded} of {planned} planned operations were carried out"));
         }
+        // Nor does a campaign whose fault never happened.
+        let unmet: Vec<&str> =
+            faults.iter().filter(|(_, times)| **times == 0).map(|(name, _)| &**name).collect();
+        if !unmet.is_empty() {
+            told.notes.push(format!("void: never happened: {}", unmet.join(", ")));
+        }
+        let is_void = is_void || !unmet.is_empty();
+        told.faults_fired = faults;
         told.status = status_of(&told.checks, has_error || is_void);
         if told.status == CaseStatus::Failed {
             diagnosis::beside_databases(folder.path(), settings, &told);
@@ -204,12 +214,12 @@ fn millis(span: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::{Backend, Needs, Runs};
+    use crate::case::{Backend, Level, Needs, Runs};
     use crate::report::Figure;
 
     fn case(id: &'static str, run: fn(&mut Context) -> Result<(), CaseError>) -> Case {
         let (title, shows, needs) = ("A Case", "Nothing.", Needs::Anything);
-        Case { id, title, shows, needs, runs: Runs { quick: 1, full: 10 }, run }
+        Case { id, title, shows, needs, runs: Runs::of(1, 10), run }
     }
 
     /// Runs one case of ten planned operations, and gives its report and what was printed.
@@ -217,9 +227,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings {
             backend: Backend::Sqlite,
-            quick: false,
+            level: Level::Nightly,
             seed: 1,
             runs: None,
+            budget: None,
             timeout: Duration::ZERO,
             folder: folder.path().to_owned(),
             planted: None,
@@ -261,6 +272,19 @@ mod tests {
     }
 
     #[test]
+    fn a_case_that_never_met_a_fault_it_names_is_void() {
+        let (report, printed) = ran(|context| {
+            carried_out(context, 10);
+            context.name_faults(["torn", "lost"]);
+            context.fired("torn", 2);
+            Ok(())
+        });
+        assert_eq!(report.failed, 1);
+        assert!(printed.contains("void: never happened: lost"), "{printed}");
+        assert!(printed.contains("Faults fired: lost 0, torn 2"), "{printed}");
+    }
+
+    #[test]
     fn an_error_and_a_panic_fail_the_case_and_keep_what_it_found() {
         let (report, printed) = ran(|context| {
             carried_out(context, 10);
@@ -292,9 +316,10 @@ mod tests {
         let cases = [case("one", |_| Ok(())), case("two", |_| Ok(()))];
         let settings = Settings {
             backend: Backend::Memory,
-            quick: true,
+            level: Level::Pr,
             seed: 3,
             runs: None,
+            budget: None,
             timeout: Duration::ZERO,
             folder: PathBuf::new(),
             planted: None,

@@ -24,7 +24,7 @@ pub const CASES: &[Case] = &[Case {
     title: "Smoke Test",
     shows: "Every component answers on this store, in time, and nothing waits for a sweep.",
     needs: Needs::Anything,
-    runs: Runs { quick: 1, full: 1 },
+    runs: Runs::of(1, 1),
     run,
 }];
 

@@ -3,6 +3,7 @@
 mod check;
 mod print;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -39,6 +40,9 @@ pub struct CaseReport {
     pub planned: usize,
     /// Those that were carried out.
     pub succeeded: usize,
+    /// The faults that a campaign set out to meet, and how often each happened.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub faults_fired: BTreeMap<String, u64>,
     /// The command that runs it again in the same way.
     pub reproduce: String,
     /// Its figures.

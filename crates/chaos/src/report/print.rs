@@ -26,6 +26,11 @@ impl fmt::Display for CaseReport {
                 format!("  {label:VALUE_COLUMN$}{:VALUE_WIDTH$}{}", check.shown_value(), check.shown_limit());
             writeln!(f, "{}", line.trim_end())?;
         }
+        let faults: Vec<_> =
+            self.faults_fired.iter().map(|(fault, times)| format!("{fault} {times}")).collect();
+        if !faults.is_empty() {
+            writeln!(f, "  Faults fired: {}", faults.join(", "))?;
+        }
         let verdict = match self.status {
             CaseStatus::Passed => "✅ passed",
             CaseStatus::Warned => "⚠️ passed with a warning",
@@ -78,6 +83,8 @@ fn seconds(millis: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::super::{Figure, status_of};
     use super::*;
 
@@ -89,6 +96,7 @@ mod tests {
             duration_ms: 1_500,
             planned: 5,
             succeeded: 5,
+            faults_fired: BTreeMap::new(),
             reproduce: "cargo xtask chaos kill9_recovery --seed 1".to_owned(),
             checks: vec![Figure::count("acknowledged_lost", 0).at_most(0.0)],
             notes: Vec::new(),

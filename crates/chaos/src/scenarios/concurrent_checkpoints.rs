@@ -15,7 +15,7 @@ pub(super) const CASE: Case = Case {
     title: "Concurrent Checkpoints",
     shows: "Ten processes append to one file: every checkpoint is there, none is refused, no process starves.",
     needs: Needs::Processes,
-    runs: Runs { quick: 10, full: 10 },
+    runs: Runs::of(10, 10),
     run,
 };
 
@@ -41,7 +41,7 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
     context.check(burst.longest("longest_wait_ms"));
 
     let (field, tasks) = self::field(context, "rush")?;
-    let span = if context.settings().quick { RUSH_QUICK } else { RUSH_FULL };
+    let span = if context.settings().is_quick() { RUSH_QUICK } else { RUSH_FULL };
     let hands = start(&field, "millis", &span.as_millis())?;
     let rush = Appends::gather(&field, &distinct(&tasks), hands)?;
     rush.tell_as(context, "rush_", 1);

@@ -13,7 +13,7 @@ pub(super) const CASE: Case = Case {
     title: "LLM Cache Stress",
     shows: "Every prompt is paid for once: the second asker gets the same bytes, from another process.",
     needs: Needs::Processes,
-    runs: Runs { quick: 1_000, full: 1_000 },
+    runs: Runs::of(1_000, 1_000),
     run,
 };
 

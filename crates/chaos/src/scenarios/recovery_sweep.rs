@@ -17,7 +17,7 @@ pub(super) const CASE: Case = Case {
     title: "Recovery Sweep Stress",
     shows: "A sweep reclaims every lease of a killed holder once, within seconds, and none of a holder that lives.",
     needs: Needs::Processes,
-    runs: Runs { quick: 100, full: 100 },
+    runs: Runs::of(100, 100),
     run,
 };
 

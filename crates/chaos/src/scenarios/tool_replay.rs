@@ -15,7 +15,7 @@ pub(super) const CASE: Case = Case {
     title: "Tool Replay Stress",
     shows: "Every command runs once: asked for again by another process, it is answered with its first output.",
     needs: Needs::Processes,
-    runs: Runs { quick: 100, full: 500 },
+    runs: Runs::of(100, 500),
     run,
 };
 

@@ -20,7 +20,7 @@ pub(super) const CASE: Case = Case {
     title: "Checkpoint Creation",
     shows: "A durable checkpoint takes at most 1.4 times as long as the same bytes in bare SQLite.",
     needs: Needs::File,
-    runs: Runs { quick: 15, full: 31 },
+    runs: Runs::of(15, 31),
     run,
 };
 
@@ -51,7 +51,7 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
     let runtime = runtime()?;
     let mut turns = Turns::open(&ground, &runtime, context)?;
     let pairs = pairs(context).get();
-    let rows = if context.settings().quick { ROWS_QUICK } else { ROWS_FULL };
+    let rows = if context.settings().is_quick() { ROWS_QUICK } else { ROWS_FULL };
     context.plan(pairs);
     let (mut ratios, mut subjects, mut floors) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..pairs {

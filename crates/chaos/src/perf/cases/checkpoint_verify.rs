@@ -18,7 +18,7 @@ pub(super) const CASE: Case = Case {
     title: "Checkpoint Verification",
     shows: "A checkpoint, its link and its evidence are verified within the reference's limits.",
     needs: Needs::File,
-    runs: Runs { quick: 50, full: 50 },
+    runs: Runs::of(50, 50),
     run,
 };
 

@@ -26,7 +26,7 @@ pub(super) const CASE: Case = Case {
     title: "Claim And Settle",
     shows: "Twenty workers get at least half as many items done as a bare queue, and nobody waits long.",
     needs: Needs::File,
-    runs: Runs { quick: 7, full: 15 },
+    runs: Runs::of(7, 15),
     run,
 };
 
@@ -110,7 +110,7 @@ async fn drive(workers: Vec<impl Line>, items: usize) -> Result<Drive, CaseError
 
 fn run(context: &mut Context) -> Result<(), CaseError> {
     let runtime = runtime()?;
-    let divisor = if context.settings().quick { QUICK_DIVISOR } else { 1 };
+    let divisor = if context.settings().is_quick() { QUICK_DIVISOR } else { 1 };
     context.plan(LOADS.len() * pairs(context).get());
     let (mut stalls, mut bare_stalls) = (Vec::new(), Vec::new());
     for (workers, items) in LOADS {
@@ -195,7 +195,7 @@ fn managers(queue: &Queue, workers: usize) -> Result<Vec<LeaseManager>, CaseErro
 /// Ten processes on one file: fairness between them is what their longest wait tells.
 #[allow(clippy::cast_precision_loss, reason = "some thousand items")]
 fn among_processes(context: &mut Context) -> Result<(), CaseError> {
-    let items = if context.settings().quick { SHARED_QUICK } else { SHARED_FULL };
+    let items = if context.settings().is_quick() { SHARED_QUICK } else { SHARED_FULL };
     let field = Field::new(context, "processes")?;
     field.submit(&["shared".to_owned()], items)?;
     let hands = field.start_together((0..MEMBERS).map(|member| {

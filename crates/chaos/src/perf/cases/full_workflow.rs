@@ -23,7 +23,7 @@ pub(super) const CASE: Case = Case {
     title: "Full Workflow",
     shows: "Submit, claim, call a tool, checkpoint with evidence, settle, verify: within the reference's limits.",
     needs: Needs::File,
-    runs: Runs { quick: 50, full: 50 },
+    runs: Runs::of(50, 50),
     run,
 };
 

@@ -21,7 +21,7 @@ pub(super) const CASE: Case = Case {
     title: "Group Commit",
     shows: "A hundred callers at once get 0.7 of the durable rows a second of a bare group-commit loop, and none stalls.",
     needs: Needs::File,
-    runs: Runs { quick: 15, full: 21 },
+    runs: Runs::of(15, 21),
     run,
 };
 
@@ -103,7 +103,7 @@ fn trials(is_quick: bool, delay: Option<Duration>) -> Vec<Trial> {
 fn run(context: &mut Context) -> Result<(), CaseError> {
     let runtime = runtime()?;
     let settings = context.settings();
-    let trials = trials(settings.quick, settings.sync_delay);
+    let trials = trials(settings.is_quick(), settings.sync_delay);
     context.plan((trials.len() + 1) * pairs(context).get());
     let (mut stalls, mut bare_stalls) = (Vec::new(), Vec::new());
     for trial in trials {
@@ -206,7 +206,7 @@ async fn ready_subject(
 fn against_sync_loop(context: &mut Context, runtime: &Runtime) -> Result<(), CaseError> {
     let ground = Ground::new(context)?;
     let deadline = context.deadline();
-    let rows = if context.settings().quick { 2_400 } else { 12_000 };
+    let rows = if context.settings().is_quick() { 2_400 } else { 12_000 };
     let load = Load::new(SYNC_GROUP, rows);
     let mut options = FloorOptions::new(ground.path("floor.db"), ground.seed);
     options.vfs.clone_from(&ground.vfs);

@@ -26,7 +26,7 @@ pub(super) const CASE: Case = Case {
     title: "Growth",
     shows: "With a million rows everything takes at most one and a half times as long as with a thousand.",
     needs: Needs::File,
-    runs: Runs { quick: 7, full: 15 },
+    runs: Runs::of(7, 15),
     run,
 };
 
@@ -190,7 +190,7 @@ impl Site {
 fn run(context: &mut Context) -> Result<(), CaseError> {
     let runtime = runtime()?;
     let ground = Ground::new(context)?;
-    let is_quick = context.settings().quick;
+    let is_quick = context.settings().is_quick();
     let sizes: &[usize] = if is_quick { &SIZES_QUICK } else { &SIZES_FULL };
     let pairs = context.runs();
     context.plan(sizes.len() * pairs);

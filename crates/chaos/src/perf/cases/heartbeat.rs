@@ -26,7 +26,7 @@ pub(super) const CASE: Case = Case {
     title: "Heartbeat Beside Large Commits",
     shows: "On a runtime of one thread no beat is late because of a commit, even where a sync takes 200 ms.",
     needs: Needs::File,
-    runs: Runs { quick: BEATS_QUICK, full: BEATS_FULL },
+    runs: Runs::of(BEATS_QUICK, BEATS_FULL),
     run,
 };
 
@@ -67,7 +67,7 @@ struct Phase {
 }
 
 fn run(context: &mut Context) -> Result<(), CaseError> {
-    let beats = if context.settings().quick { BEATS_QUICK } else { BEATS_FULL };
+    let beats = if context.settings().is_quick() { BEATS_QUICK } else { BEATS_FULL };
     context.plan(2 * beats);
     let phases = [("", context.settings().sync_delay), ("slow_disk_", Some(SLOW_DISK))];
     let mut commits_here = 0;

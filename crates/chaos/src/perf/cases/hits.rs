@@ -46,7 +46,7 @@ pub(super) fn measure(
     let floor = Floor::create(&options)?;
     let pairs = pairs(context).get();
     context.plan(pairs);
-    let lookups = if context.settings().quick { LOOKUPS_QUICK } else { LOOKUPS_FULL };
+    let lookups = if context.settings().is_quick() { LOOKUPS_QUICK } else { LOOKUPS_FULL };
     let mut rng = context.rng(1);
     let (mut ratios, mut took, mut floor_took) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..pairs {

@@ -12,7 +12,7 @@ pub(super) const CASE: Case = Case {
     title: "Table Layouts",
     shows: "What the store's tables cost beside the floor, and what others would. Runs only when it is named.",
     needs: Needs::File,
-    runs: Runs { quick: 4, full: 16 },
+    runs: Runs::of(4, 16),
     run,
 };
 
@@ -24,7 +24,7 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
     let mut options = LayoutOptions::new(folder.path(), context.settings().seed);
     options.pairs_per_round = PAIRS_PER_ROUND;
     options.rounds = context.runs().div_ceil(PAIRS_PER_ROUND.get());
-    if context.settings().quick {
+    if context.settings().is_quick() {
         options.preloads = vec![0];
         options.groups = vec![1, 100];
         options.rows_per_run /= 4;

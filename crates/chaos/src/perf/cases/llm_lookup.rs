@@ -18,7 +18,7 @@ pub(super) const CASE: Case = Case {
     title: "LLM Cache Lookup",
     shows: "A hit takes at most three times as long as a bare select with the same digests and copies.",
     needs: Needs::File,
-    runs: Runs { quick: 15, full: 31 },
+    runs: Runs::of(15, 31),
     run,
 };
 

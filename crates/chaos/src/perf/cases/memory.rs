@@ -13,7 +13,7 @@ pub(super) const CASE: Case = Case {
     title: "Memory",
     shows: "A process with a hundred concurrent tasks stays under 64 MiB.",
     needs: Needs::Processes,
-    runs: Runs { quick: 1, full: 5 },
+    runs: Runs::of(1, 5),
     run,
 };
 

@@ -23,7 +23,7 @@ pub(super) const CASE: Case = Case {
     title: "Recovery Sweep",
     shows: "A pass takes at most three times as long as bare updates and inserts of the same rows.",
     needs: Needs::File,
-    runs: Runs { quick: 3, full: 5 },
+    runs: Runs::of(3, 5),
     run,
 };
 
@@ -39,7 +39,7 @@ const TERM: Duration = Duration::from_mins(5);
 
 fn run(context: &mut Context) -> Result<(), CaseError> {
     let runtime = runtime()?;
-    let sizes: &[usize] = if context.settings().quick { &SIZES_QUICK } else { &SIZES_FULL };
+    let sizes: &[usize] = if context.settings().is_quick() { &SIZES_QUICK } else { &SIZES_FULL };
     context.plan(sizes.iter().map(|leases| pairs(context, *leases).get()).sum());
     for leases in sizes {
         measure(context, &runtime, *leases)?;

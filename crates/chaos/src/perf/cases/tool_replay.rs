@@ -17,7 +17,7 @@ pub(super) const CASE: Case = Case {
     title: "Tool Replay",
     shows: "A replay takes at most three times as long as a bare select with the same digests and copies.",
     needs: Needs::File,
-    runs: Runs { quick: 15, full: 31 },
+    runs: Runs::of(15, 31),
     run,
 };
 

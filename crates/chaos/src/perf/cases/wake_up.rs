@@ -26,7 +26,7 @@ pub(super) const CASE: Case = Case {
     title: "Wake-Up Across Processes",
     shows: "A waiter hears of another process's commit within 50 ms of its acknowledgement, 99 times of 100.",
     needs: Needs::File,
-    runs: Runs { quick: ROUNDS_QUICK, full: ROUNDS_FULL },
+    runs: Runs::of(ROUNDS_QUICK, ROUNDS_FULL),
     run,
 };
 
@@ -129,7 +129,7 @@ struct Seen {
 }
 
 fn run(context: &mut Context) -> Result<(), CaseError> {
-    let rounds = if context.settings().quick { ROUNDS_QUICK } else { ROUNDS_FULL };
+    let rounds = if context.settings().is_quick() { ROUNDS_QUICK } else { ROUNDS_FULL };
     context.plan(rounds);
     // Without a slow device: the other process would need the same.
     let ground = Ground::delayed(context, None)?;

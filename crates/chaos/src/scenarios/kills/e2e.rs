@@ -21,7 +21,7 @@ pub(in crate::scenarios) const CASE: Case = Case {
     title: "Full E2E Recovery",
     shows: "An agent killed dozens of times gives the right result; no model is paid twice, no mail sent twice.",
     needs: Needs::Processes,
-    runs: Runs { quick: 10, full: 50 },
+    runs: Runs::of(10, 50),
     run,
 };
 

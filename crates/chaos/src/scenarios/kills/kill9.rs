@@ -18,7 +18,7 @@ pub(in crate::scenarios) const CASE: Case = Case {
     title: "Kill -9 Recovery",
     shows: "Workers killed with SIGKILL at any instant lose nothing that was acknowledged, and others finish their task.",
     needs: Needs::Processes,
-    runs: Runs { quick: 5, full: 50 },
+    runs: Runs::of(5, 50),
     run,
 };
 
@@ -53,7 +53,7 @@ impl Campaign {
         }
         for run in 0..context.runs() {
             let mut rng = context.rng(run);
-            let plan = plan(run, context.settings().quick, &mut rng);
+            let plan = plan(run, context.settings().is_quick(), &mut rng);
             self.tally.planned_hits.extend(plan.planned_hits());
             self.tally.damage_planned |= plan.damage.is_some();
             let done = self.tried(context, run, &plan);

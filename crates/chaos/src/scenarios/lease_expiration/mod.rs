@@ -18,7 +18,7 @@ pub(super) const CASE: Case = Case {
     title: "Lease Expiration",
     shows: "A holder stopped past its term is replaced, and fenced off when it wakes: nothing of it reaches the store.",
     needs: Needs::Processes,
-    runs: Runs { quick: 2, full: 10 },
+    runs: Runs::of(2, 10),
     run,
 };
 

@@ -16,7 +16,7 @@ pub(super) const CASE: Case = Case {
     title: "Cache Stampede",
     shows: "Two hundred callers cost one answer; when the one who asks is killed, one other takes over.",
     needs: Needs::Processes,
-    runs: Runs { quick: 50, full: 50 },
+    runs: Runs::of(50, 50),
     run,
 };
 

@@ -12,7 +12,7 @@ pub(super) const CASE: Case = Case {
     title: "Concurrent Task Execution",
     shows: "A hundred tasks write at once: every one of their checkpoints is there.",
     needs: Needs::Processes,
-    runs: Runs { quick: 100, full: 100 },
+    runs: Runs::of(100, 100),
     run,
 };
 

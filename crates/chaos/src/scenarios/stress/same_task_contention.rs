@@ -11,7 +11,7 @@ pub(super) const CASE: Case = Case {
     title: "Database Contention",
     shows: "Twenty writers in four processes append to one task: every checkpoint has a number of its own.",
     needs: Needs::Processes,
-    runs: Runs { quick: 20, full: 20 },
+    runs: Runs::of(20, 20),
     run,
 };
 

@@ -15,7 +15,7 @@ pub(super) const CASE: Case = Case {
     title: "Recovery Sweep Large Scale",
     shows: "One pass reclaims a thousand leases within ten seconds, and a hundred thousand as well.",
     needs: Needs::Processes,
-    runs: Runs { quick: 10_000, full: 100_000 },
+    runs: Runs::of(10_000, 100_000),
     run,
 };
 
