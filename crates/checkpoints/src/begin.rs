@@ -4,8 +4,8 @@ use bytes::Bytes;
 use steadfast_store::limits::{PAGE_ROWS_MAX, TERM_MIN};
 use steadfast_store::{
     Abandonment, Batch, BeginOperation, CheckpointId, Committed, Digest, Durability, FinishOperation, Guard,
-    Label, Operation, OperationEnd, OperationKey, OperationPage, OperationStatus, OperationToken, Payload,
-    RESOLVE_PATIENCE, Reason, StoreError, TaskId, Term, WallTime, commit_resolved,
+    Label, Operation, OperationEnd, OperationKey, OperationPage, OperationRecord, OperationStatus,
+    OperationToken, Payload, RESOLVE_PATIENCE, Reason, StoreError, TaskId, Term, WallTime, commit_resolved,
 };
 
 use crate::error::CheckpointError;
@@ -155,8 +155,9 @@ pub struct UnfinishedStep {
 
 impl CheckpointManager {
     /// Begins the step of that name: remembered, durably, before this returns, so that whoever resumes the task knows
-    /// that it may have been done in part. Under a lease the step is the caller's as long as the lease holds; without
-    /// one, nothing keeps two callers apart, and the later one has it.
+    /// that it may have been done in part. Under a lease the step is the caller's as long as the lease holds, and begun
+    /// again under the same one it is the same beginning; without a lease, nothing keeps two callers apart, and the
+    /// later one has it.
     ///
     /// A name stands for one step of its task, for ever: begun again after its commit, it names its checkpoint.
     ///
@@ -217,13 +218,23 @@ impl CheckpointManager {
                 Committed::Rejected(rejection) => match rejection.reason {
                     // Committed since it was read.
                     Reason::OperationEnded { .. } => last = Some(rejection),
-                    Reason::OperationInFlight { .. } if self.is_leased(&key).await? => {
-                        return Ok(Begun::Elsewhere);
-                    }
-                    Reason::OperationInFlight { .. } => {
-                        self.store().env().sleep(TERM_MIN).await;
-                        last = Some(rejection);
-                    }
+                    Reason::OperationInFlight { .. } => match self.owner(&key).await? {
+                        // Begun before under this very lease, and broken off: still the caller's.
+                        Some((token, attempt, own)) if own.is_some() && own == lease => {
+                            return Ok(Begun::Open(OpenStep {
+                                task: task.clone(),
+                                name,
+                                key,
+                                token,
+                                attempt,
+                            }));
+                        }
+                        Some((_, _, Some(_))) => return Ok(Begun::Elsewhere),
+                        _ => {
+                            self.store().env().sleep(TERM_MIN).await;
+                            last = Some(rejection);
+                        }
+                    },
                     _ => return Err(rejection.into()),
                 },
             }
@@ -271,8 +282,15 @@ impl CheckpointManager {
         }
     }
 
-    async fn is_leased(&self, key: &OperationKey) -> Result<bool, StoreError> {
-        Ok(self.store().operation(key).await?.is_some_and(|record| record.operation.owner.lease.is_some()))
+    /// Who is at a step: by which token, at which attempt, under which lease.
+    async fn owner(
+        &self,
+        key: &OperationKey,
+    ) -> Result<Option<(OperationToken, u32, Option<Guard>)>, StoreError> {
+        let record = self.store().operation(key).await?;
+        Ok(record.map(|OperationRecord { operation, .. }| {
+            (operation.owner.token, operation.attempt, operation.owner.lease)
+        }))
     }
 }
 

@@ -11,7 +11,8 @@ use crate::call::ToolOutput;
 use crate::error::LedgerError;
 
 /// The intent is written down: call the tool now, then finish. Cloning it makes no second attempt. Dropping it
-/// without a result leaves the call as a crash would: in doubt, or to be made again, as its effect says.
+/// without a result leaves the call as a crash would, for as long as its lease or its term lasts;
+/// [`abandon`](Self::abandon) ends that at once.
 ///
 /// To keep the result in one commit with a checkpoint and the end of a lease, take its command:
 ///
@@ -108,9 +109,46 @@ impl Attempt {
         submit(&self.store, self.durability, finish, None).await.map(drop)
     }
 
+    /// Lets go of the call without knowing what came of it: in doubt at once, or free to be made again if the tool was
+    /// declared idempotent, although the lease it was begun under still holds. Durable as a result is.
+    ///
+    /// # Errors
+    /// [`LedgerError::TakenOver`]; [`LedgerError::Ended`]; [`LedgerError::Store`].
+    pub async fn abandon(&self) -> Result<(), LedgerError> {
+        let end = OperationEnd::Abandoned;
+        let finish = FinishOperation { key: self.key.clone(), token: self.token, end };
+        submit(&self.store, self.durability, finish, None).await.map(drop)
+    }
+
     async fn submit(&self, output: ToolOutput, guard: Option<Guard>) -> Result<OperationStatus, LedgerError> {
         let finish = self.finish_command(output)?;
         submit(&self.store, self.durability, finish, guard).await
+    }
+}
+
+/// Abandons a call when the caller drops the future in which it is made. What cannot be abandoned comes free, or in
+/// doubt, with the end of its lease or term.
+pub(crate) struct Abandoning(Option<Attempt>);
+
+impl Abandoning {
+    /// Until told otherwise, being dropped means that the call was broken off.
+    pub(crate) fn unless_finished(attempt: &Attempt) -> Self {
+        Self(Some(attempt.clone()))
+    }
+
+    /// The call came back.
+    pub(crate) fn finished(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Abandoning {
+    fn drop(&mut self) {
+        let Some(attempt) = self.0.take() else { return };
+        let env = attempt.store.env().clone();
+        if env.runtime().is_running() {
+            env.runtime().spawn(Box::pin(async move { drop(attempt.abandon().await) }));
+        }
     }
 }
 
@@ -125,7 +163,7 @@ pub(crate) async fn submit(
     let status = match &finish.end {
         OperationEnd::Succeeded(_) => OperationStatus::Succeeded,
         OperationEnd::Failed(_) => OperationStatus::Failed,
-        OperationEnd::InDoubt => OperationStatus::InDoubt,
+        OperationEnd::InDoubt | OperationEnd::Abandoned => OperationStatus::InDoubt,
         OperationEnd::DidNotHappen => OperationStatus::Pending,
     };
     let mut batch = Batch::new(durability);

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::attempt::Attempt;
+use crate::attempt::{Abandoning, Attempt};
 use crate::call::{ToolCall, ToolOutput};
 use crate::doubt::Doubt;
 use crate::error::LedgerError;
@@ -82,7 +82,8 @@ impl ToolLedger {
     /// under way elsewhere, taking it over when its owner is gone and the tool is idempotent.
     ///
     /// When the lease of the call is lost while the tool runs, its result is kept as a late one and the error says
-    /// that the lease is lost. Dropping the future while the tool runs leaves the call as a crash would.
+    /// that the lease is lost. Dropping the future while the tool runs [abandons](Attempt::abandon) the call: it is in
+    /// doubt at once, or free to be made again if the tool was declared idempotent.
     ///
     /// # Errors
     /// [`LedgerError`]. The tool has run only if it is [`LedgerError::Unrecorded`], [`LedgerError::LeaseLost`],
@@ -119,7 +120,9 @@ impl ToolLedger {
             match self.flight.begun_or_replayed(&intent).await? {
                 Call::Begun(attempt) => {
                     self.counters.executed();
+                    let broken_off = Abandoning::unless_finished(&attempt);
                     let output = tool(attempt.clone()).await;
+                    broken_off.finished();
                     return self.flight.record(attempt, output).await;
                 }
                 Call::Replayed(output) => {

@@ -805,6 +805,9 @@ pub enum OperationEnd {
     /// Its owner is gone and nobody knows. Allowed once the owner has lost it. Submitted again, it is recognised
     /// while the doubt lasts; once a result has settled it, it is rejected as ended.
     InDoubt,
+    /// Its owner lets go of it and does not know: in doubt, or free to be begun at once, as it was declared. The
+    /// owner's own word, so it counts while he still owns it.
+    Abandoned,
     /// It surely did not happen: the next caller may begin it at once, whatever it was declared to be. Nothing is
     /// recorded of it but the number of attempts.
     DidNotHappen,
@@ -815,7 +818,7 @@ impl OperationEnd {
     pub fn output(&self) -> Option<&Payload> {
         match self {
             Self::Succeeded(output) | Self::Failed(output) => Some(output),
-            Self::InDoubt | Self::DidNotHappen => None,
+            Self::InDoubt | Self::Abandoned | Self::DidNotHappen => None,
         }
     }
 }

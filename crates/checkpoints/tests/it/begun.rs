@@ -82,6 +82,11 @@ async fn under_a_lease_a_step_is_its_holders_until_the_lease_is_lost() {
     let lease = leased(&stage, Duration::from_millis(40)).await;
     let step = open(begin(&stage, "collect", Some(lease.clone())).await);
     assert_eq!(begin(&stage, "collect", None).await, Begun::Elsewhere);
+    assert_eq!(
+        open(begin(&stage, "collect", Some(lease.clone())).await),
+        step,
+        "broken off, and the same lease"
+    );
     tokio::time::sleep(Duration::from_millis(50)).await;
     let sweep = SweepExpired { sweep: TransitionId::generate(stage.store.env()), limit: 9 };
     assert_eq!(stage.store.sweep_expired(sweep).await.unwrap().reclaimed.len(), 1);

@@ -17,7 +17,7 @@ use steadfast_store::{
 pub use self::answer::LlmAnswer;
 pub use self::request::LlmRequest;
 
-use crate::attempt::Attempt;
+use crate::attempt::{Abandoning, Attempt};
 use crate::call::ToolOutput;
 use crate::error::LedgerError;
 use crate::flight::{Flight, Intent};
@@ -221,9 +221,9 @@ impl LlmCache {
         F: Future<Output = Result<LlmAnswer, E>>,
         E: Display,
     {
-        let mut unfinished = FreeOnDrop(Some(attempt.clone()));
+        let broken_off = Abandoning::unless_finished(&attempt);
         let said = ask().await;
-        unfinished.0 = None;
+        broken_off.finished();
         match said {
             Ok(answer) if answer.is_complete || self.options.keep_truncated => {
                 let output = ToolOutput::Succeeded(answer.encode());
@@ -325,18 +325,6 @@ fn read<E>(output: &ToolOutput) -> Result<LlmAnswer, LlmCacheError<E>> {
 /// What cannot be given up comes free with the end of its term.
 async fn give_up(attempt: &Attempt) {
     drop(attempt.give_up().await);
-}
-
-/// Frees the request for others when the caller drops the future in which the model is asked.
-struct FreeOnDrop(Option<Attempt>);
-
-impl Drop for FreeOnDrop {
-    fn drop(&mut self) {
-        if let Some(attempt) = self.0.take() {
-            let env = attempt.store.env().clone();
-            env.runtime().spawn(Box::pin(async move { give_up(&attempt).await }));
-        }
-    }
 }
 
 #[cfg(test)]

@@ -148,3 +148,33 @@ async fn an_error_of_the_tool_is_an_outcome_like_any_other() {
     let again = stage.ledger.run(&call, async || panic!("called again")).await.unwrap();
     assert_eq!((again.output, again.replayed), (failed, true));
 }
+
+#[tokio::test]
+async fn a_call_whose_future_is_dropped_is_in_doubt_or_free_at_once_although_its_lease_holds() {
+    let stage = Stage::new();
+    let lease = stage.lease().await;
+    for (key, effect) in [("once", Effect::AtMostOnce), ("again", Effect::Idempotent)] {
+        let call = ToolCall { lease: Some(lease.clone()), ..call(key, effect) };
+        let never = async || std::future::pending::<ToolOutput>().await;
+        let limit = Duration::from_millis(20);
+        assert!(tokio::time::timeout(limit, stage.ledger.run(&call, never)).await.is_err());
+        let again = soon(stage.ledger.run(&call, async || done("second"))).await;
+        match effect {
+            Effect::Idempotent => assert_eq!(again.unwrap().output, done("second")),
+            _ => assert!(matches!(again, Err(LedgerError::InDoubt(_))), "{again:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_call_whose_future_is_dropped_outside_of_a_runtime_is_left_as_a_crash_would() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (_, ledger) = system(LONG, Duration::ZERO);
+    let call = call("k", Effect::AtMostOnce);
+    let mut run = Box::pin(ledger.run(&call, async || std::future::pending::<ToolOutput>().await));
+    let begun = async { tokio::time::timeout(Duration::from_millis(200), &mut run).await };
+    assert!(runtime.block_on(begun).is_err());
+    drop(run);
+    let asked = runtime.block_on(ledger.call(&call)).unwrap();
+    assert!(matches!(asked, Call::InFlight { .. }), "{asked:?}");
+}

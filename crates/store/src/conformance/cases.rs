@@ -117,6 +117,7 @@ macro_rules! for_each_conformance_case {
                 an_abandoned_operation_declared_doubtful_is_not_run_again
                 a_late_result_settles_the_doubt
                 a_finished_operation_never_changes
+                an_operation_that_its_owner_abandons_is_in_doubt_or_free_as_declared
                 an_operation_that_did_not_happen_is_begun_at_once
                 an_operation_cannot_be_in_doubt_while_it_is_owned
                 ending_an_operation_asks_for_its_key_and_its_newest_token

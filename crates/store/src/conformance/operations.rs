@@ -5,7 +5,7 @@ use crate::conformance::commands::{
     ALMOST_TERM, TERM, begin, begin_once, create, doubt, end, guard, ms, named, one, payload, renew, settle,
     succeed, term, token,
 };
-use crate::conformance::failure::{Failure, Outcome, check_eq};
+use crate::conformance::failure::{Failure, Outcome, check, check_eq};
 use crate::conformance::snapshot::operations;
 use crate::conformance::world::World;
 use crate::digest::Digest;
@@ -378,6 +378,45 @@ pub(super) async fn pages_of_operations_run_in_the_order_of_their_keys(mut world
         "the operations of another task"
     );
     check_eq!(operations(&*world.store(), &named("nobody"), None).await?, [], "the operations of no task");
+    Ok(())
+}
+
+pub(super) async fn an_operation_that_its_owner_abandons_is_in_doubt_or_free_as_declared(
+    mut world: World<'_>,
+) -> Outcome {
+    world.queue("t", &["a"]).await?;
+    let lease = world.claim_one(1).await?.guard();
+    let held = |key, number| BeginOperation { lease: Some(lease.clone()), ..begin_once(key, number) };
+    let abandoned = |key, number| end(key, number, OperationEnd::Abandoned);
+    world.apply(held("doubtful", 1)).await?;
+    world.apply(BeginOperation { abandonment: Abandonment::Retake, ..held("free", 2) }).await?;
+    check_eq!(
+        world.reason(doubt("doubtful", 1)).await?,
+        Reason::OperationOwned { expires_at: world.store().health().await?.store_time.plus(TERM) },
+        "somebody else's word while the owner has it"
+    );
+    for _ in 0..2 {
+        check_eq!(
+            world.apply(abandoned("doubtful", 1)).await?.status,
+            OperationStatus::InDoubt,
+            "the owner's word"
+        );
+        check_eq!(
+            world.apply(abandoned("free", 2)).await?.status,
+            OperationStatus::Pending,
+            "where the other stands"
+        );
+    }
+    let reason = world.reason(held("doubtful", 11)).await?;
+    check!(matches!(reason, Reason::OperationInDoubt { .. }), "begun again in doubt: {reason}");
+    check_eq!(world.apply(held("free", 12)).await?.attempt, 2, "the next attempt at what was free");
+    check_eq!(world.reason(abandoned("free", 2)).await?, Reason::StaleToken, "the former owner's word");
+    world.apply(succeed("doubtful", 1, "output")).await?;
+    check_eq!(
+        world.reason(abandoned("doubtful", 1)).await?,
+        ended(OperationStatus::Succeeded),
+        "the word against a result"
+    );
     Ok(())
 }
 

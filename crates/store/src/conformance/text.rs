@@ -95,6 +95,7 @@ fn entry_text(f: &mut fmt::Formatter<'_>, Entry { guard, command, .. }: &Entry) 
                 OperationEnd::Succeeded(output) => format!("succeeded, {} bytes", output.bytes().len()),
                 OperationEnd::Failed(output) => format!("failed, {} bytes", output.bytes().len()),
                 OperationEnd::InDoubt => "in doubt".to_owned(),
+                OperationEnd::Abandoned => "abandoned".to_owned(),
                 OperationEnd::DidNotHappen => "never happened".to_owned(),
             };
             write!(f, "finish {} as {}: {how}", c.key, c.token)

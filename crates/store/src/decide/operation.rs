@@ -96,8 +96,8 @@ pub fn decide_begin(
 }
 
 /// Only the newest attempt ends an operation; a result also settles a doubt; an end never changes. One that did not
-/// happen is nobody's, and free to be begun. `item` is the
-/// one that the owner's lease names.
+/// happen is nobody's, and free to be begun, and so is one that its owner lets go of, unless it was declared doubtful.
+/// `item` is the one that the owner's lease names.
 pub fn decide_finish_operation(
     existing: Option<&Operation>,
     item: Option<&WorkItem>,
@@ -114,21 +114,20 @@ pub fn decide_finish_operation(
         OperationEnd::Succeeded(output) => (OperationStatus::Succeeded, Some(output.digest())),
         OperationEnd::Failed(output) => (OperationStatus::Failed, Some(output.digest())),
         OperationEnd::InDoubt => (OperationStatus::InDoubt, None),
-        OperationEnd::DidNotHappen => (OperationStatus::Pending, None),
+        OperationEnd::Abandoned
+            if operation.abandonment == Abandonment::Doubt
+                || operation.status == OperationStatus::InDoubt =>
+        {
+            (OperationStatus::InDoubt, None)
+        }
+        OperationEnd::Abandoned | OperationEnd::DidNotHappen => (OperationStatus::Pending, None),
     };
-    if matches!(command.end, OperationEnd::DidNotHappen) {
-        return match operation.status {
-            OperationStatus::Pending | OperationStatus::InDoubt => {
-                let owner = Ownership { token: command.token, lease: None, expires_at: now.store };
-                let freed =
-                    Operation { status, owner, abandonment: Abandonment::Retake, ..operation.clone() };
-                Decision::Apply(freed, OperationFinished { status })
-            }
-            ended => Decision::Rejected(Reason::OperationEnded { status: ended }),
-        };
+    if status == OperationStatus::Pending {
+        return free(operation, command, now);
     }
+    let is_said_by_others = matches!(command.end, OperationEnd::InDoubt);
     match operation.status {
-        OperationStatus::Pending if status == OperationStatus::InDoubt && is_owned(operation, item, now) => {
+        OperationStatus::Pending if is_said_by_others && is_owned(operation, item, now) => {
             Decision::Rejected(Reason::OperationOwned { expires_at: operation.owner.expires_at })
         }
         OperationStatus::InDoubt if status == OperationStatus::InDoubt => {
@@ -141,6 +140,23 @@ pub fn decide_finish_operation(
         }
         ended if ended == status && operation.output == output => {
             Decision::Replayed(OperationFinished { status })
+        }
+        ended => Decision::Rejected(Reason::OperationEnded { status: ended }),
+    }
+}
+
+/// Nobody's, and free to be begun. What was in doubt is only freed by the word that it did not happen.
+fn free(
+    operation: &Operation,
+    command: &FinishOperation,
+    now: Now,
+) -> Decision<Operation, OperationFinished> {
+    match operation.status {
+        OperationStatus::Pending | OperationStatus::InDoubt => {
+            let status = OperationStatus::Pending;
+            let owner = Ownership { token: command.token, lease: None, expires_at: now.store };
+            let freed = Operation { status, owner, abandonment: Abandonment::Retake, ..operation.clone() };
+            Decision::Apply(freed, OperationFinished { status })
         }
         ended => Decision::Rejected(Reason::OperationEnded { status: ended }),
     }

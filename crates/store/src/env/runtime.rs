@@ -18,6 +18,10 @@ pub trait Runtime: Debug + Send + Sync {
     fn sleep(&self, span: Duration) -> BoxFuture;
     /// Lets others run once.
     fn yield_now(&self) -> BoxFuture;
+    /// Whether [`spawn`](Self::spawn) can be called here and now. Asked by what is dropped, which cannot choose where.
+    fn is_running(&self) -> bool {
+        true
+    }
 }
 
 /// The tokio runtime of the calling task, current-thread or multi-thread.
@@ -42,5 +46,9 @@ impl Runtime for TokioRuntime {
 
     fn yield_now(&self) -> BoxFuture {
         Box::pin(tokio::task::yield_now())
+    }
+
+    fn is_running(&self) -> bool {
+        tokio::runtime::Handle::try_current().is_ok()
     }
 }

@@ -271,7 +271,8 @@ impl Generator {
                     return Ok(());
                 }
                 let output = payload(self.pick(&["", "output", "other"]));
-                let how = match self.rng.u32(..4) {
+                let how = match self.rng.u32(..5) {
+                    4 => OperationEnd::Abandoned,
                     3 => OperationEnd::DidNotHappen,
                     0 => OperationEnd::Succeeded(output),
                     1 => OperationEnd::Failed(output),
