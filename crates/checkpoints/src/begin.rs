@@ -212,7 +212,9 @@ impl CheckpointManager {
             });
             match commit_resolved(&**self.store(), batch, RESOLVE_PATIENCE).await? {
                 Committed::Applied(applied) => {
-                    let attempt = applied.get(begun)?.attempt;
+                    // Its answer was lost, and what it had begun has changed hands since: begin anew.
+                    let Ok(begun) = applied.get(begun) else { continue };
+                    let attempt = begun.attempt;
                     return Ok(Begun::Open(OpenStep { task: task.clone(), name, key, token, attempt }));
                 }
                 Committed::Rejected(rejection) => match rejection.reason {

@@ -79,8 +79,9 @@ pub enum TaskEnd {
     Cancelled,
 }
 
-/// Ends a task. Identity: the task and its result. A finished task stays as it is. Its work items stay too: who claims
-/// one meets an ended task, and may settle it; a sweep cancels those whose leases end.
+/// Ends a task. Identity: the task and its result. A finished task stays as it is. Its work items stay too:
+/// who holds one may settle it; those that wait are called off by the claim that comes upon them, those whose leases
+/// end by the sweep; and nothing more is begun for it.
 ///
 /// ```
 /// # use steadfast_store::env::Env;
@@ -595,8 +596,8 @@ pub struct PruneCheckpoints {
 /// verifies; without the salt it gives nothing away. The evidence stays. Stands alone in its batch. Submitted again it
 /// erases nothing more.
 ///
-/// On SQLite the bytes are overwritten in the file before the answer comes, and leave the log when it is next begun
-/// anew; copies in backups are beyond its reach.
+/// On SQLite the bytes have left the file and its log when the answer comes, unless a reader was in the way, or a
+/// checkpoint of the log failed: then with the next commit that finds none. Copies in backups are beyond its reach.
 ///
 /// ```
 /// # use steadfast_store::env::Env;

@@ -679,7 +679,8 @@ pub struct OperationPage {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Health {
-    /// The store's time at the look.
+    /// The store's time at the look. Only commits keep time from running backwards over a restart of the machine: what
+    /// an idle store reports here may be reported again after one.
     pub store_time: StoreTime,
     /// The wall clock at the look. The distance of the two tells how far the wall clock was stepped.
     pub wall_time: WallTime,

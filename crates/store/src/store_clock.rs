@@ -1,6 +1,5 @@
 //! Store time: the boot clock plus an anchor. No step of the wall clock moves it; within a boot all processes of one
-//! machine read the same; a new boot starts beyond every lease of the one before, because no holder can have
-//! survived it.
+//! machine read the same. A new boot ends every lease of the one before, because no holder can have survived it.
 
 use std::time::Duration;
 
@@ -28,15 +27,17 @@ impl StoreClock {
         Self::anchored(clock, StoreTime::from_millis(clock.wall().as_millis()))
     }
 
+    /// The clock for this boot, and whether the saved one was that of an earlier boot: then every owner of then is
+    /// gone. Where the kernel names no boot, a time that lies further behind the ceiling than it ever is within one
+    /// tells them apart.
     #[cfg(any(feature = "sqlite", test))]
-    /// The clock for this boot. `newest_lease` is the latest deadline of any lease in the store.
-    pub(crate) fn resume(self, clock: &dyn Clock, newest_lease: Option<StoreTime>) -> Self {
-        if self.boot == clock.boot().boot {
-            return self;
+    pub(crate) fn resume(self, clock: &dyn Clock) -> (Self, bool) {
+        let is_behind = self.now(clock).store.plus(CEILING_AHEAD) < self.ceiling;
+        if self.boot == clock.boot().boot && !is_behind {
+            return (self, false);
         }
         let wall = StoreTime::from_millis(clock.wall().as_millis());
-        let beyond = newest_lease.map_or(self.ceiling, |lease| lease.max(self.ceiling));
-        Self::anchored(clock, wall.max(beyond.plus(Duration::from_millis(1))))
+        (Self::anchored(clock, wall.max(self.ceiling.plus(Duration::from_millis(1)))), true)
     }
 
     fn anchored(clock: &dyn Clock, now: StoreTime) -> Self {
@@ -74,15 +75,24 @@ mod tests {
     }
 
     #[test]
-    fn a_new_boot_starts_beyond_every_lease_and_never_behind() {
+    fn a_new_boot_is_told_and_never_starts_behind() {
         let clock = ManualClock::new();
         let store = StoreClock::begin(&clock);
-        let lease = store.now(&clock).store.plus(Duration::from_secs(300));
+        assert_eq!(store.resume(&clock), (store, false));
         clock.step_wall(-1_000_000_000);
         clock.reboot();
-        let after = store.resume(&clock, Some(lease));
-        assert!(after.now(&clock).store > lease);
-        assert!(after.now(&clock).store > store.ceiling);
-        assert_eq!(after.resume(&clock, Some(lease)), after, "the same boot keeps its anchor");
+        let (after, is_new) = store.resume(&clock);
+        assert!(is_new && after.now(&clock).store > store.ceiling);
+        assert_eq!(after.resume(&clock), (after, false), "the same boot keeps its anchor");
+    }
+
+    #[test]
+    fn a_boot_without_a_name_is_told_by_its_clock() {
+        let clock = ManualClock::new();
+        let before = StoreClock::begin(&clock);
+        clock.reboot();
+        let nameless = StoreClock { boot: clock.boot().boot, ..before };
+        let (after, is_new) = nameless.resume(&clock);
+        assert!(is_new && after.now(&clock).store > before.ceiling);
     }
 }

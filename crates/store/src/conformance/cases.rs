@@ -66,6 +66,8 @@ macro_rules! for_each_conformance_case {
                 a_claim_takes_only_the_kinds_and_the_task_it_asks_for
                 a_cancelled_item_fences_its_holder_off
                 a_dead_letter_is_requeued_with_all_its_attempts
+                items_of_an_ended_task_are_called_off_and_never_claimed
+                a_claim_gets_past_any_number_of_items_of_ended_tasks
                 the_reason_of_a_settlement_is_kept_up_to_its_limit
             }
             leases {
@@ -119,6 +121,7 @@ macro_rules! for_each_conformance_case {
                 a_finished_operation_never_changes
                 an_operation_that_its_owner_abandons_is_in_doubt_or_free_as_declared
                 an_operation_that_did_not_happen_is_begun_at_once
+                no_operation_is_begun_for_a_task_that_has_ended
                 an_operation_cannot_be_in_doubt_while_it_is_owned
                 ending_an_operation_asks_for_its_key_and_its_newest_token
                 pages_of_operations_run_in_the_order_of_their_keys
@@ -145,6 +148,9 @@ macro_rules! for_each_conformance_case {
                 a_stale_batch_is_not_taken_for_applied_because_its_result_was_recorded
                 the_commit_of_checkpoint_result_and_settlement_is_recognised_whole
                 the_commit_of_a_fenced_off_holder_is_rejected_whole_every_time
+                a_beginning_submitted_again_after_its_lease_or_term_ended_gives_no_right_to_call
+                a_result_recorded_alone_does_not_make_what_stands_beside_it_look_applied
+                a_guarded_batch_of_which_everything_stands_is_recognised_after_the_lease_was_lost
                 a_creation_that_is_there_already_says_nothing_of_the_rest
                 commands_without_an_identity_are_recognised_by_the_others
             }
@@ -203,6 +209,7 @@ macro_rules! for_each_conformance_case {
             removing {
                 pruning_keeps_the_newest_and_the_chain_says_so
                 pruning_never_drops_the_newest_verified_checkpoint
+                pruning_keeps_the_newest_verified_state_past_erased_ones_and_boundaries
                 an_erased_payload_is_gone_with_its_copies_and_the_chain_still_verifies
                 copies_are_erased_though_their_origin_was_pruned
                 only_finished_operations_are_purged_the_oldest_first

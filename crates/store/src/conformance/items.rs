@@ -1,8 +1,9 @@
 //! Cases about work items in the queue: enqueued once, claimed in order, when their time has come.
 
-use crate::command::{Claim, Enqueue, Requeue, Settle, SettleItem};
+use crate::command::{Claim, Enqueue, Requeue, Settle, SettleItem, TaskEnd};
 use crate::conformance::commands::{
-    BatchExt, TERM, cancel, claim, create, delay, enqueue, ms, named, one, requeue, settle, term, transition,
+    BatchExt, TERM, cancel, claim, create, delay, enqueue, finish, ms, named, one, requeue, settle, term,
+    transition,
 };
 use crate::conformance::failure::{Outcome, check, check_eq};
 use crate::conformance::world::World;
@@ -290,5 +291,50 @@ pub(super) async fn the_reason_of_a_settlement_is_kept_up_to_its_limit(mut world
     world.lose_leases(21).await?;
     let told = world.item("a").await?.detail;
     check!(told.contains("worker"), "a reclaim does not say whose lease it was: {told:?}");
+    Ok(())
+}
+
+pub(super) async fn items_of_an_ended_task_are_called_off_and_never_claimed(mut world: World<'_>) -> Outcome {
+    world.queue("t", &["a", "b", "c"]).await?;
+    world.queue("u", &["d", "e"]).await?;
+    let held = world.claim_one(1).await?.guard();
+    world.apply(finish("t", TaskEnd::Cancelled)).await?;
+    let claimed = world.apply(claim(2, 2)).await?.items;
+    check_eq!(claimed.iter().map(|item| item.id.as_str()).collect::<Vec<_>>(), ["d", "e"], "what is claimed");
+    for item in ["b", "c"] {
+        let item = world.item(item).await?;
+        check_eq!(
+            (item.status, item.fence.0, item.lease),
+            (Status::Cancelled, 1, None),
+            "an item of the ended task"
+        );
+    }
+    // Its holder may hand it back; nobody gets it.
+    world.apply(settle(&held, Settle::Released)).await?;
+    check_eq!(world.apply(claim(3, 9)).await?.items, [], "a claim of what was handed back");
+    check_eq!(world.item("a").await?.status, Status::Cancelled, "what was handed back");
+    let ended = Reason::TaskEnded { task: named("t"), status: Status::Cancelled };
+    check_eq!(world.reason(requeue(4, "b")).await?, ended, "requeueing an item of an ended task");
+    Ok(())
+}
+
+pub(super) async fn a_claim_gets_past_any_number_of_items_of_ended_tasks(mut world: World<'_>) -> Outcome {
+    let names: Vec<String> = (0..300).map(|number| format!("dead-{number:03}")).collect();
+    for page in names.chunks(100) {
+        let mut batch = one(create("t"));
+        for name in page {
+            batch.add(Enqueue { priority: 1, ..enqueue(name, "t") });
+        }
+        world.applied(&batch).await?;
+    }
+    world.queue("u", &["alive"]).await?;
+    world.apply(finish("t", TaskEnd::Succeeded)).await?;
+    let mut claims = 1;
+    while world.apply(claim(claims, 1)).await?.items.is_empty() {
+        claims += 1;
+        check!(claims < 5, "the living item was not reached in {claims} claims");
+    }
+    check_eq!(world.item("alive").await?.status, Status::InProgress, "the living item");
+    check_eq!(world.item("dead-299").await?.status, Status::Cancelled, "the last dead one");
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! Cases about operations: one owner at a time, one outcome for ever, and doubt where neither is known.
 
-use crate::command::{BeginOperation, OperationEnd, Settle};
+use crate::command::{BeginOperation, OperationEnd, Settle, TaskEnd};
 use crate::conformance::commands::{
-    ALMOST_TERM, TERM, begin, begin_once, create, doubt, end, guard, ms, named, one, payload, renew, settle,
-    succeed, term, token,
+    ALMOST_TERM, TERM, begin, begin_once, create, doubt, end, finish, guard, ms, named, one, payload, renew,
+    settle, succeed, term, token,
 };
 use crate::conformance::failure::{Failure, Outcome, check, check_eq};
 use crate::conformance::snapshot::operations;
@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::outcome::{OperationBegun, Reason};
 use crate::payload::Payload;
 use crate::record::{
-    Abandonment, Guard, Operation, OperationPage, OperationRecord, OperationStatus, Ownership,
+    Abandonment, Guard, Operation, OperationPage, OperationRecord, OperationStatus, Ownership, Status,
 };
 use crate::time::Delay;
 
@@ -395,17 +395,12 @@ pub(super) async fn an_operation_that_its_owner_abandons_is_in_doubt_or_free_as_
         Reason::OperationOwned { expires_at: world.store().health().await?.store_time.plus(TERM) },
         "somebody else's word while the owner has it"
     );
+    let status = world.apply(abandoned("doubtful", 1)).await?.status;
+    check_eq!(status, OperationStatus::InDoubt, "the owner's word");
+    world.replayed(&one(abandoned("doubtful", 1))).await?;
     for _ in 0..2 {
-        check_eq!(
-            world.apply(abandoned("doubtful", 1)).await?.status,
-            OperationStatus::InDoubt,
-            "the owner's word"
-        );
-        check_eq!(
-            world.apply(abandoned("free", 2)).await?.status,
-            OperationStatus::Pending,
-            "where the other stands"
-        );
+        let status = world.apply(abandoned("free", 2)).await?.status;
+        check_eq!(status, OperationStatus::Pending, "the owner's word on what may be run again");
     }
     let reason = world.reason(held("doubtful", 11)).await?;
     check!(matches!(reason, Reason::OperationInDoubt { .. }), "begun again in doubt: {reason}");
@@ -439,5 +434,22 @@ pub(super) async fn an_operation_that_did_not_happen_is_begun_at_once(mut world:
         let refused = world.reason(end(key, number + 10, OperationEnd::DidNotHappen)).await?;
         check_eq!(refused, ended(OperationStatus::Succeeded), "the word against a result");
     }
+    Ok(())
+}
+
+pub(super) async fn no_operation_is_begun_for_a_task_that_has_ended(mut world: World<'_>) -> Outcome {
+    world.apply(create("t")).await?;
+    let for_task = |key, number| BeginOperation { task: Some(named("t")), ..begin(key, number) };
+    world.apply(for_task("vanished", 1)).await?;
+    world.apply(for_task("done", 2)).await?;
+    world.apply(succeed("done", 2, "output")).await?;
+    world.apply(finish("t", TaskEnd::Succeeded)).await?;
+    world.advance(TERM);
+    let over = Reason::TaskEnded { task: named("t"), status: Status::Succeeded };
+    check_eq!(world.reason(for_task("new", 3)).await?, over, "a new one");
+    check_eq!(world.reason(for_task("vanished", 4)).await?, over, "one whose owner vanished");
+    let renewed = BeginOperation { fresh_for: Some(ms(1)), ..for_task("done", 5) };
+    check_eq!(world.reason(renewed).await?, ended(OperationStatus::Succeeded), "one whose outcome is old");
+    world.apply(succeed("vanished", 1, "late")).await?;
     Ok(())
 }

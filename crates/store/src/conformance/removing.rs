@@ -1,10 +1,10 @@
 //! Cases about what is removed on purpose: old checkpoints, erased payloads, stale outcomes.
 
 use crate::batch::Batch;
-use crate::command::{AppendCheckpoint, BeginOperation, OperationEnd, TaskEnd};
+use crate::command::{AppendCheckpoint, BeginOperation, OperationEnd, RecordVerification, TaskEnd};
 use crate::conformance::commands::{
-    BatchExt, append, begin, begin_once, checkpoint, create, doubt, end, erase, finish, invalidate, ms,
-    named, one, payload, prune, purge, succeed, verify,
+    BatchExt, append, begin, begin_once, checkpoint, create, doubt, end, enqueue, erase, finish, invalidate,
+    ms, named, one, payload, prune, purge, succeed, verify,
 };
 use crate::conformance::failure::{Failure, Outcome, check, check_eq};
 use crate::conformance::world::World;
@@ -64,6 +64,26 @@ pub(super) async fn pruning_never_drops_the_newest_verified_checkpoint(mut world
         "once its newest verdict is another"
     );
     check_eq!(kept(&world).await?, [6], "the newest stays whatever its verdict");
+    Ok(())
+}
+
+pub(super) async fn pruning_keeps_the_newest_verified_state_past_erased_ones_and_boundaries(
+    mut world: World<'_>,
+) -> Outcome {
+    chain_of(&mut world, 3).await?;
+    for number in [2, 3] {
+        world.apply(verify(number, Verdict::Verified, "")).await?;
+    }
+    world.apply(erase(3)).await?;
+    world.apply(enqueue("a", "t")).await?;
+    world.claim_one(1).await?;
+    let lost = world.lose_leases(2).await?;
+    let boundary = lost.first().and_then(|reclaimed| reclaimed.checkpoint);
+    let checkpoint = boundary.ok_or_else(|| Failure::new("the sweep left no boundary"))?;
+    let verdict = Verdict::Verified;
+    world.apply(RecordVerification { checkpoint, verdict, detail: String::new() }).await?;
+    check_eq!(world.apply(prune("t", 1, 10)).await?, pruned(1, 1, false), "the prune");
+    check_eq!(kept(&world).await?, [2, 3, 4], "the newest verified state and all after it");
     Ok(())
 }
 

@@ -320,3 +320,74 @@ pub(super) async fn a_stale_batch_is_not_taken_for_applied_because_its_result_wa
     check_matches!(reason, Reason::StaleFence { .. }, "a step under a lease that was given back");
     Ok(())
 }
+
+pub(super) async fn a_beginning_submitted_again_after_its_lease_or_term_ended_gives_no_right_to_call(
+    mut world: World<'_>,
+) -> Outcome {
+    world.queue("t", &["a"]).await?;
+    let lease = world.claim_one(1).await?.guard();
+    let held = BeginOperation { lease: Some(lease.clone()), ..begin_once("held", 1) };
+    let held = Batch::durable().with_guarded(&lease, held);
+    let unheld = one(begin("unheld", 2));
+    for begun in [&held, &unheld] {
+        check_once(&mut world, begun).await?;
+    }
+    world.lose_leases(2).await?;
+    check_superseded(&mut world, &held, "an intent under a lease that was lost").await?;
+    check_superseded(&mut world, &unheld, "an intent whose term has ended").await?;
+    // Whoever looked into it says that it did not happen: the former owner still may not call.
+    world.apply(end("held", 1, OperationEnd::DidNotHappen)).await?;
+    check_superseded(&mut world, &held, "an intent that was settled as not happened").await
+}
+
+pub(super) async fn a_result_recorded_alone_does_not_make_what_stands_beside_it_look_applied(
+    mut world: World<'_>,
+) -> Outcome {
+    world.queue("t", &["a", "b"]).await?;
+    let lease = world.claim_one(1).await?.guard();
+    world.apply(begin("k", 1)).await?;
+    world.apply_guarded(&lease, succeed("k", 1, "output")).await?;
+    let together = Batch::durable()
+        .with(succeed("k", 1, "output"))
+        .with_guarded(&lease, finish("t", TaskEnd::Succeeded))
+        .with(settle(&lease, Settle::Succeeded));
+    world.lose_leases(2).await?;
+    check_matches!(
+        world.rejected(&together).await?.reason,
+        Reason::StaleFence { .. },
+        "the end of the task under a lost lease"
+    );
+    let lease = world.claim_one(3).await?.guard();
+    world.apply(settle(&lease, Settle::Succeeded)).await?;
+    let beside = one(settle(&lease, Settle::Succeeded)).with(enqueue("c", "u"));
+    check_matches!(
+        world.rejected(&beside).await?.reason,
+        Reason::NoSuchTask { .. },
+        "an item of a task that is not there"
+    );
+    Ok(())
+}
+
+pub(super) async fn a_guarded_batch_of_which_everything_stands_is_recognised_after_the_lease_was_lost(
+    mut world: World<'_>,
+) -> Outcome {
+    world.queue("t", &["a"]).await?;
+    let lease = world.claim_one(1).await?.guard();
+    let enqueued = Batch::durable().with_guarded(&lease, enqueue("b", "t"));
+    let finished = Batch::durable().with_guarded(&lease, finish("t", TaskEnd::Succeeded));
+    for batch in [&enqueued, &finished] {
+        check_once(&mut world, batch).await?;
+    }
+    world.lose_leases(2).await?;
+    for batch in [&enqueued, &finished] {
+        let again = world.replayed(batch).await?;
+        check_eq!(again.is_replayed(), true, "the answer to {}, submitted again", Described(batch));
+    }
+    let other = Batch::durable().with_guarded(&lease, finish("t", TaskEnd::Failed));
+    check_matches!(
+        world.rejected(&other).await?.reason,
+        Reason::StaleFence { .. },
+        "another end of the task"
+    );
+    Ok(())
+}

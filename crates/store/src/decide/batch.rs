@@ -1,21 +1,26 @@
-//! Decides a whole batch: its commands in order, each over the rows as the ones before it leave them; and recognises
-//! a batch that had been applied before.
+//! Decides a whole batch: its commands in order, each over the rows as the ones before it leave them.
 
 use crate::batch::{Batch, Entry};
 use crate::command::{Claim, Command, SweepExpired};
-use crate::decide::overlay::{Overlay, claim_order};
+use crate::decide::overlay::Overlay;
+use crate::decide::recall::{is_for_one_batch, recall_or_reject};
+use crate::decide::sweep::BOUNDARY;
 use crate::decide::{
-    Decision, Rows, StoredCheckpoint, Write, decide_append, decide_begin, decide_cancel_item, decide_claim,
-    decide_create_task, decide_enqueue, decide_finish_operation, decide_finish_task, decide_guard,
-    decide_invalidate, decide_prune, decide_reclaim, decide_record_verification, decide_renew,
+    Decision, Rows, StoredCheckpoint, Write, called_off, decide_append, decide_begin, decide_cancel_item,
+    decide_claim, decide_create_task, decide_enqueue, decide_finish_operation, decide_finish_task,
+    decide_guard, decide_invalidate, decide_prune, decide_reclaim, decide_record_verification, decide_renew,
     decide_requeue, decide_settle, error_boundary,
 };
 use crate::id::{Label, TransitionId, WorkItemId};
 use crate::outcome::{
-    Applied, Claimed, Committed, Erased, Outcome, Purged, Reason, Reclaimed, Rejection, Renewed, Swept,
+    Applied, Claimed, Committed, Erased, Outcome, Purged, Reason, Reclaimed, Rejection, Swept,
 };
-use crate::record::{CheckpointHeader, Fence, Operation, OperationStatus, Status, WorkItem};
+use crate::record::{CheckpointHeader, Fence, Operation, OperationStatus, WorkItem};
 use crate::time::Now;
+
+/// Items of ended tasks that one claim calls off before it gives up for this time: they change the store, so whoever
+/// waits for work looks again.
+const CALLED_OFF_MAX: usize = 256;
 
 /// What becomes of a batch.
 #[derive(Debug)]
@@ -30,7 +35,7 @@ pub(crate) struct Verdict {
 }
 
 /// One command's decision, its row already noted in the overlay.
-enum Step {
+pub(super) enum Step {
     Applied(Outcome),
     Replayed(Outcome),
     Superseded,
@@ -74,25 +79,6 @@ pub(crate) fn decide_batch<R: Rows>(rows: &mut R, batch: &Batch, now: Now) -> Re
     Ok(Verdict { answer, writes, rests_on_earlier })
 }
 
-/// Whether the command's identity was made for one batch, so that finding it applied says the same of that batch. A
-/// task, an item, a result or a settlement that is there already says nothing about the rest: one may have been
-/// recorded alone before it is named again beside a new checkpoint.
-fn is_for_one_batch(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::AppendCheckpoint(_)
-            | Command::BeginOperation(_)
-            | Command::Claim(_)
-            | Command::SweepExpired(_)
-            | Command::Requeue(_)
-    )
-}
-
-/// Whether a command that was applied can be told from one that was not, once something else of its batch is rejected.
-fn leaves_a_trace(command: &Command) -> bool {
-    is_for_one_batch(command) || matches!(command, Command::FinishOperation(_) | Command::SettleItem(_))
-}
-
 /// Why a command that was applied by another batch cannot be applied by this one.
 fn why_not_again<R: Rows>(rows: &mut Overlay<'_, R>, command: &Command) -> Result<Reason, R::Error> {
     if let Command::SettleItem(settle) = command
@@ -103,77 +89,7 @@ fn why_not_again<R: Rows>(rows: &mut Overlay<'_, R>, command: &Command) -> Resul
     Ok(Reason::RepeatedIdentity)
 }
 
-fn was_applied<R: Rows>(rows: &mut R, entry: &Entry, now: Now) -> Result<bool, R::Error> {
-    if !leaves_a_trace(&entry.command) {
-        return Ok(false);
-    }
-    // Claims and sweeps are recognised before they choose anything, the others from their one row.
-    let step = match &entry.command {
-        Command::Claim(claim) => return Ok(!rows.moved_by(claim.claim)?.is_empty()),
-        Command::SweepExpired(sweep) => return Ok(!rows.moved_by(sweep.sweep)?.is_empty()),
-        _ => decide_one(&mut Overlay::new(rows), entry, now)?,
-    };
-    Ok(matches!(step, Step::Replayed(_) | Step::Superseded))
-}
-
-/// Some command cannot be applied. Either that is because the whole batch had been, or it is rejected.
-fn recall_or_reject<R: Rows>(
-    rows: &mut R,
-    batch: &Batch,
-    now: Now,
-    rejection: Rejection,
-) -> Result<Verdict, R::Error> {
-    // A checkpoint's id belongs to it alone: where the batch has one, its row decides whether the batch was applied.
-    let appends = batch.entries().iter().any(|entry| matches!(entry.command, Command::AppendCheckpoint(_)));
-    for entry in batch.entries() {
-        let tells = !appends || matches!(entry.command, Command::AppendCheckpoint(_));
-        if tells && was_applied(rows, entry, now)? {
-            return recall(rows, batch, now);
-        }
-    }
-    Ok(Verdict { answer: Committed::Rejected(rejection), writes: Vec::new(), rests_on_earlier: false })
-}
-
-/// Answers for a batch that had been applied: atomicity says that then all of it was.
-fn recall<R: Rows>(rows: &mut R, batch: &Batch, now: Now) -> Result<Verdict, R::Error> {
-    let mut outcomes = Vec::with_capacity(batch.entries().len());
-    for entry in batch.entries() {
-        let outcome = match &entry.command {
-            Command::Renew(renew) => rows
-                .item(&renew.guard.item)?
-                .filter(|item| decide_guard(Some(item), &renew.guard).is_ok())
-                .and_then(|item| item.lease)
-                .map(|lease| Outcome::Renewed(Renewed { expires_at: lease.expires_at })),
-            Command::Claim(claim) => recall_claim(rows, claim.claim)?,
-            Command::SweepExpired(sweep) => recall_sweep(rows, sweep.sweep)?,
-            _ => match decide_one(&mut Overlay::new(rows), entry, now)? {
-                // A verdict recorded again says what it said.
-                Step::Replayed(outcome) | Step::Applied(outcome @ Outcome::VerificationRecorded(_)) => {
-                    Some(outcome)
-                }
-                Step::Applied(_) | Step::Superseded | Step::Rejected(_) => None,
-            },
-        };
-        outcomes.push(outcome.unwrap_or(Outcome::Superseded));
-    }
-    let answer = Committed::Applied(Applied::new(outcomes, true));
-    Ok(Verdict { answer, writes: Vec::new(), rests_on_earlier: true })
-}
-
-fn recall_claim<R: Rows>(rows: &mut R, claim: TransitionId) -> Result<Option<Outcome>, R::Error> {
-    let mut items = rows.moved_by(claim)?;
-    items.retain(|item| item.status == Status::InProgress);
-    items.sort_by_key(claim_order);
-    Ok((!items.is_empty()).then_some(Outcome::Claimed(Claimed { items })))
-}
-
-fn recall_sweep<R: Rows>(rows: &mut R, sweep: TransitionId) -> Result<Option<Outcome>, R::Error> {
-    let mut reclaimed: Vec<_> = rows.moved_by(sweep)?.iter().map(|item| told(item, sweep, "")).collect();
-    reclaimed.sort_by(|a, b| a.item.cmp(&b.item));
-    Ok((!reclaimed.is_empty()).then_some(Outcome::Swept(Swept { reclaimed })))
-}
-
-fn told(item: &WorkItem, sweep: TransitionId, holder: &str) -> Reclaimed {
+pub(super) fn told(item: &WorkItem, sweep: TransitionId, holder: &str) -> Reclaimed {
     Reclaimed {
         item: item.id.clone(),
         task: item.task.clone(),
@@ -183,7 +99,11 @@ fn told(item: &WorkItem, sweep: TransitionId, holder: &str) -> Reclaimed {
     }
 }
 
-fn decide_one<R: Rows>(rows: &mut Overlay<'_, R>, entry: &Entry, now: Now) -> Result<Step, R::Error> {
+pub(super) fn decide_one<R: Rows>(
+    rows: &mut Overlay<'_, R>,
+    entry: &Entry,
+    now: Now,
+) -> Result<Step, R::Error> {
     Ok(match &entry.command {
         Command::CreateTask(command) => {
             let existing = rows.task(&command.task)?;
@@ -218,7 +138,9 @@ fn decide_one<R: Rows>(rows: &mut Overlay<'_, R>, entry: &Entry, now: Now) -> Re
         }
         Command::Requeue(command) => {
             let item = rows.item(&command.item)?;
-            note(rows, decide_requeue(item.as_ref(), command, now), Outcome::Requeued, Write::UpdateItem)
+            let task = item.as_ref().map_or(Ok(None), |item| rows.task(&item.task))?;
+            let decision = decide_requeue(item.as_ref(), task.as_ref(), command, now);
+            note(rows, decision, Outcome::Requeued, Write::UpdateItem)
         }
         Command::AppendCheckpoint(command) => {
             let task = rows.task(&command.task)?;
@@ -342,18 +264,33 @@ fn leased_item<R: Rows>(
     lease.map_or(Ok(None), |id| rows.item(id))
 }
 
+/// Items that are ready to be claimed although their task has ended are called off on the way.
 fn decide_claims<R: Rows>(rows: &mut Overlay<'_, R>, command: &Claim, now: Now) -> Result<Step, R::Error> {
     if !rows.moved_by(command.claim)?.is_empty() {
         return Ok(Step::Superseded);
     }
+    let limit = command.limit as usize;
     let mut claimed = Claimed::default();
-    for item in rows.claimable(command, now.store, command.limit as usize)? {
-        if let Some(item) = decide_claim(&item, command, now) {
-            rows.write(Write::UpdateItem(item.clone()));
-            claimed.items.push(item);
+    let mut called_off_count = 0;
+    loop {
+        let wanted = (limit - claimed.items.len()).max(called_off_count);
+        let found = rows.claimable(command, now.store, wanted)?;
+        let is_last = found.len() < wanted;
+        for item in found {
+            if rows.task(&item.task)?.is_none_or(|task| task.status.is_terminal()) {
+                rows.write(Write::UpdateItem(called_off(&item)));
+                called_off_count += 1;
+            } else if claimed.items.len() == limit {
+                break;
+            } else if let Some(item) = decide_claim(&item, command, now) {
+                rows.write(Write::UpdateItem(item.clone()));
+                claimed.items.push(item);
+            }
+        }
+        if is_last || claimed.items.len() == limit || called_off_count >= CALLED_OFF_MAX {
+            return Ok(Step::Applied(Outcome::Claimed(claimed)));
         }
     }
-    Ok(Step::Applied(Outcome::Claimed(claimed)))
 }
 
 fn decide_sweep<R: Rows>(
@@ -374,7 +311,7 @@ fn decide_sweep<R: Rows>(
             let append = crate::command::AppendCheckpoint {
                 checkpoint: boundary.id,
                 task: item.task.clone(),
-                kind: boundary_label(),
+                kind: Label::constant(BOUNDARY),
                 work_item: Some(item.id.clone()),
                 expected_head: None,
                 copy_of: None,
@@ -393,9 +330,4 @@ fn decide_sweep<R: Rows>(
     }
     swept.reclaimed.sort_by(|a, b| a.item.cmp(&b.item));
     Ok(Step::Applied(Outcome::Swept(swept)))
-}
-
-/// The checkpoint type that the reference gives to a checkpoint left by a recovery.
-fn boundary_label() -> Label {
-    Label::constant("error_boundary")
 }

@@ -166,20 +166,22 @@ pub fn decide_cancel_item(
         Some(item) if item.status.is_terminal() => {
             Decision::Rejected(Reason::WorkItemEnded { item: item.id.clone(), status: item.status })
         }
-        Some(item) => {
-            let cancelled = WorkItem {
-                status: Status::Cancelled,
-                fence: Fence(item.fence.0 + 1),
-                lease: None,
-                ..item.clone()
-            };
-            Decision::Apply(cancelled, ItemCancelled)
-        }
+        Some(item) => Decision::Apply(called_off(item), ItemCancelled),
     }
 }
 
-/// The item available again, with all its attempts.
-pub fn decide_requeue(item: Option<&WorkItem>, command: &Requeue, now: Now) -> Decision<WorkItem, Requeued> {
+/// An item that nobody shall do any more, and whoever held it fenced off.
+pub(crate) fn called_off(item: &WorkItem) -> WorkItem {
+    WorkItem { status: Status::Cancelled, fence: Fence(item.fence.0 + 1), lease: None, ..item.clone() }
+}
+
+/// The item available again, with all its attempts, unless its task has ended.
+pub fn decide_requeue(
+    item: Option<&WorkItem>,
+    task: Option<&Task>,
+    command: &Requeue,
+    now: Now,
+) -> Decision<WorkItem, Requeued> {
     let Some(item) = item else {
         return Decision::Rejected(Reason::NoSuchWorkItem { item: command.item.clone() });
     };
@@ -188,6 +190,9 @@ pub fn decide_requeue(item: Option<&WorkItem>, command: &Requeue, now: Now) -> D
     }
     if !matches!(item.status, Status::Failed | Status::NeedsAttention | Status::Cancelled) {
         return Decision::Rejected(Reason::NotRequeuable { item: item.id.clone(), status: item.status });
+    }
+    if let Some(task) = task.filter(|task| task.status.is_terminal()) {
+        return Decision::Rejected(Reason::TaskEnded { task: task.id.clone(), status: task.status });
     }
     let available_at = now.store.plus(command.delay.get());
     let requeued = WorkItem {

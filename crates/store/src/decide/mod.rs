@@ -7,6 +7,7 @@ mod lease;
 mod maintenance;
 mod operation;
 mod overlay;
+mod recall;
 mod rows;
 mod sweep;
 mod task;
@@ -22,9 +23,11 @@ pub use sweep::{Boundary, decide_reclaim, error_boundary};
 pub use task::{decide_create_task, decide_finish_task};
 
 pub(crate) use batch::decide_batch;
+pub(crate) use lease::called_off;
 #[cfg(feature = "sqlite")]
 pub(crate) use overlay::claim_order;
 pub(crate) use rows::{Rows, StoredCheckpoint, Write};
+pub(crate) use sweep::can_be_gone_on_from;
 
 use crate::outcome::Reason;
 

@@ -27,9 +27,17 @@ pub fn decide_begin(
 ) -> Decision<Operation, OperationBegun> {
     let expires_at = now.store.plus(command.term.get());
     let owner = Ownership { token: command.token, lease: command.lease.clone(), expires_at };
+    // What is done for a task that has ended is done for nobody, and its outcomes may have been purged already.
+    let is_for_nobody = match (&command.task, task) {
+        (Some(missing), None) => Some(Reason::NoSuchTask { task: missing.clone() }),
+        (Some(_), Some(task)) if task.status.is_terminal() => {
+            Some(Reason::TaskEnded { task: task.id.clone(), status: task.status })
+        }
+        _ => None,
+    };
     let Some(operation) = existing else {
-        if let (Some(missing), None) = (&command.task, task) {
-            return Decision::Rejected(Reason::NoSuchTask { task: missing.clone() });
+        if let Some(reason) = is_for_nobody {
+            return Decision::Rejected(reason);
         }
         let operation = Operation {
             key: command.key.clone(),
@@ -53,7 +61,8 @@ pub fn decide_begin(
         return Decision::Rejected(Reason::FingerprintConflict { stored: operation.fingerprint });
     }
     if operation.owner.token == command.token {
-        return if operation.status == OperationStatus::Pending {
+        // Its owner is told only while it is his: under a lost lease, or after his term, he may not call any more.
+        return if is_owned(operation, item, now) {
             let (expires_at, attempt) = (operation.owner.expires_at, operation.attempt);
             Decision::Replayed(OperationBegun { expires_at, attempt })
         } else {
@@ -61,7 +70,9 @@ pub fn decide_begin(
         };
     }
     match operation.status {
-        OperationStatus::Succeeded | OperationStatus::Failed if is_stale(operation) => {
+        OperationStatus::Succeeded | OperationStatus::Failed
+            if is_stale(operation) && is_for_nobody.is_none() =>
+        {
             let attempt = operation.attempt + 1;
             let renewed = Operation {
                 status: OperationStatus::Pending,
@@ -88,6 +99,9 @@ pub fn decide_begin(
             Decision::Rejected(Reason::OperationInDoubt { token: operation.owner.token })
         }
         OperationStatus::Pending => {
+            if let Some(reason) = is_for_nobody {
+                return Decision::Rejected(reason);
+            }
             let attempt = operation.attempt + 1;
             let retaken = Operation { owner, attempt, abandonment: command.abandonment, ..operation.clone() };
             Decision::Apply(retaken, OperationBegun { expires_at, attempt })

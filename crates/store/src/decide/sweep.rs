@@ -3,7 +3,7 @@
 use crate::digest::Digest;
 use crate::id::{CheckpointId, TransitionId};
 use crate::payload::{Payload, SealedPayload};
-use crate::record::{Fence, Status, Task, WorkItem};
+use crate::record::{CheckpointHeader, Fence, Status, Task, WorkItem};
 use crate::time::Now;
 
 /// The item without its lease and with a larger fence, or `None` when its lease has not ended: a holder that
@@ -34,6 +34,15 @@ pub fn decide_reclaim(
         transition: Some(sweep),
         ..item.clone()
     })
+}
+
+/// The type of a checkpoint that a reclaim leaves, as the reference calls it.
+pub(crate) const BOUNDARY: &str = "error_boundary";
+
+/// Whether a task could go on from such a checkpoint, if it verifies: not from one that was erased, nor from one that
+/// tells of a lost lease and holds no state.
+pub(crate) fn can_be_gone_on_from(header: &CheckpointHeader) -> bool {
+    header.erased_at.is_none() && header.kind.as_str() != BOUNDARY
 }
 
 /// The checkpoint that a reclaim leaves on its task.

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::ops::Bound;
 
 use crate::command::{Claim, PurgeOperations};
-use crate::decide::{Rows, StoredCheckpoint, Write, is_asked_for};
+use crate::decide::{Rows, StoredCheckpoint, Write, can_be_gone_on_from, is_asked_for};
 use crate::id::{CheckpointId, OperationKey, TaskId, TransitionId, WorkItemId};
 use crate::limits::PAGE_BYTES_MAX;
 use crate::payload::{NoPayload, Payload, SealedPayload};
@@ -285,6 +285,7 @@ impl Rows for Tables {
         let place = |sequence| (task.clone(), SequenceNumber(sequence));
         let verified = |id: &CheckpointId| {
             self.verifications.get(id).is_some_and(|verification| verification.verdict == Verdict::Verified)
+                && self.checkpoints.get(id).is_some_and(|stored| can_be_gone_on_from(&stored.header))
         };
         let mut newest_first = self.sequence.range(place(0)..=place(u64::MAX)).rev();
         Ok(newest_first.find(|(_, id)| verified(id)).map(|((_, sequence), _)| *sequence))

@@ -11,7 +11,8 @@ use crate::env::{BootId, Env, Failpoint};
 use crate::error::OpenError;
 use crate::sqlite::failure::{Trouble, denies_access};
 use crate::sqlite::options::SqliteOptions;
-use crate::sqlite::{migrate, sql, text_time};
+use crate::sqlite::text_time::TextTime;
+use crate::sqlite::{migrate, sql};
 use crate::store_clock::StoreClock;
 use crate::sync::sleep_thread;
 use crate::time::StoreTime;
@@ -126,10 +127,12 @@ fn clock(connection: &mut Connection, env: &Env) -> Result<StoreClock, Trouble> 
     let clock = match saved {
         None => StoreClock::begin(env.clock()),
         Some(saved) => {
-            let newest: Option<String> =
-                transaction.query_row(sql::clock::NEWEST_LEASE, [], |row| row.get(0))?;
-            let newest = newest.and_then(|text| text_time::parse(&text)).map(StoreTime::from_millis);
-            saved.resume(env.clock(), newest)
+            let (clock, is_new_boot) = saved.resume(env.clock());
+            if is_new_boot {
+                let now = clock.now(env.clock()).store;
+                transaction.execute(sql::clock::END_LEASES, [TextTime::from(now)])?;
+            }
+            clock
         }
     };
     if saved != Some(clock) {

@@ -91,7 +91,7 @@ struct Log {
     pages: u32,
     folded_at: u32,
     fold_every: u32,
-    /// Erased bytes stand in it.
+    /// Erased bytes stand in it, or may: whoever left this log behind may have been killed before he could cut it.
     holds_erased: bool,
 }
 
@@ -142,7 +142,7 @@ impl SqliteCore {
             state: if inherited { State::Unsynced } else { State::Sound },
             identity: FileIdentity::look(&files.0, &files.1),
             files,
-            log: Log { pages: 0, folded_at: 0, fold_every: options.wal_pages, holds_erased: false },
+            log: Log { pages: 0, folded_at: 0, fold_every: options.wal_pages, holds_erased: inherited },
             _own: own,
         })
     }
@@ -446,6 +446,10 @@ impl SqliteCore {
         self.log.holds_erased |= erases;
         self.heads.trim();
         self.recent.trim();
+        // What was erased leaves the file before anybody is told that it did.
+        if erases {
+            self.fold_log_if_due();
+        }
         Ok(answers)
     }
 

@@ -60,8 +60,9 @@ pub(super) mod clock {
          ON CONFLICT (id) DO UPDATE SET boot_id = ?1, anchor_ms = ?2, ceiling_ms = max(ceiling_ms, ?3)";
     pub(in super::super) const RAISE: &str =
         "UPDATE store_meta SET ceiling_ms = max(ceiling_ms, ?1) WHERE id = 1";
-    pub(in super::super) const NEWEST_LEASE: &str =
-        "SELECT max(lease_expires_at) FROM work_items WHERE status = 'in_progress'";
+    /// Nobody who held a lease has survived the boot that ended.
+    pub(in super::super) const END_LEASES: &str = "UPDATE work_items SET lease_expires_at = ?1
+         WHERE status = 'in_progress' AND lease_expires_at > ?1";
 }
 
 /// The columns of a task, in the order that `map::task` reads. Its head is its newest checkpoint; where all are
@@ -242,6 +243,7 @@ pub(super) mod checkpoint {
         "DELETE FROM checkpoints WHERE task_id = ?1 AND sequence_number <= ?2";
     pub(in super::super) const NEWEST_VERIFIED: &str = "SELECT c.sequence_number FROM checkpoints c
          WHERE c.task_id = (SELECT task_id FROM tasks WHERE task_key = ?1)
+           AND c.erased_at IS NULL AND c.checkpoint_type <> 'error_boundary'
            AND EXISTS (SELECT 1 FROM checkpoint_verifications v
                        WHERE v.checkpoint_id = c.checkpoint_id AND v.verdict = 'verified')
          ORDER BY c.sequence_number DESC LIMIT 1";

@@ -136,7 +136,9 @@ async fn a_reboot_ends_every_earlier_lease_at_once() {
         apply(&store, durable(enqueue("longest", "t"))).await;
         let week = steadfast_store::limits::TERM_MAX;
         assert_eq!(store.claim(claim(store.env(), week)).await.unwrap().items.len(), 1);
-        let last = store.work_item(&item("longest")).await.unwrap().unwrap().lease.unwrap().expires_at;
+        let patient = Enqueue { delay: Delay::new(week * 2).unwrap(), ..enqueue("patient", "t") };
+        apply(&store, durable(patient)).await;
+        let last = now(&store).await;
         store.close().await;
 
         clock.step_wall(step);
@@ -150,6 +152,7 @@ async fn a_reboot_ends_every_earlier_lease_at_once() {
         assert!(
             again.iter().filter(|found| found.id != item("delayed")).all(|found| found.fence == Fence(3))
         );
+        assert!(again.iter().all(|found| found.id != item("patient")), "what waits goes on waiting");
         // The new boot has one anchor too.
         let began = now(&store).await;
         store.close().await;
