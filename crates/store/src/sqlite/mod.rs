@@ -147,7 +147,13 @@ impl Store for SqliteStore {
     async fn checkpoints(&self, task: &TaskId, page: CheckpointPage) -> Result<Vec<Checkpoint>, StoreError> {
         let (CheckpointPage::NewestFirst { limit, .. } | CheckpointPage::OldestFirst { limit, .. }) = page;
         check_page("checkpoint page, in rows", limit)?;
-        self.readers.scan(&self.env, reads::checkpoints(task.clone(), page)).await
+        let look = reads::checkpoints(task.clone(), page);
+        // Whoever goes on from the newest checkpoint reads pages of one.
+        if limit == 1 {
+            self.readers.point(&self.env, look).await
+        } else {
+            self.readers.whole(&self.env, look).await
+        }
     }
 
     async fn operation(&self, key: &OperationKey) -> Result<Option<OperationRecord>, StoreError> {

@@ -96,6 +96,15 @@ impl Readers {
                 Err(trouble) => return Err(trouble.not_applied()),
             }
         }
+        self.whole(env, look).await
+    }
+
+    /// The same off the caller's thread, without a bound.
+    pub(super) async fn whole<T: Send + 'static>(
+        &self,
+        env: &Env,
+        look: impl Fn(&Connection, usize) -> Result<Result<T, OverBudget>, Trouble> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let whole = move |connection: &Connection| match look(connection, usize::MAX) {
             Ok(Ok(found)) => Ok(found),
             Ok(Err(OverBudget)) => Err(Trouble::impossible("the length of a payload")),

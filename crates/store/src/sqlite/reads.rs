@@ -90,8 +90,8 @@ pub(super) fn operation(
 pub(super) fn checkpoints(
     task: TaskId,
     page: CheckpointPage,
-) -> impl FnOnce(&Connection) -> Found<Vec<Checkpoint>> {
-    move |connection| {
+) -> impl Fn(&Connection, usize) -> Budgeted<Vec<Checkpoint>> {
+    move |connection, budget| {
         let (sql, bound, limit) = match page {
             CheckpointPage::NewestFirst { before, limit } => {
                 let before = before.map_or(i64::MAX, |before| i64::try_from(before.0).unwrap_or(i64::MAX));
@@ -102,18 +102,18 @@ pub(super) fn checkpoints(
             }
         };
         let mut statement = connection.prepare_cached(sql)?;
-        let mut rows = statement.query(params![task.as_str(), i64::MAX, bound, limit])?;
+        let mut rows = statement.query(params![task.as_str(), budget_parameter(budget), bound, limit])?;
         let mut page = Vec::new();
         let mut bytes = 0;
         while let Some(row) = rows.next()? {
-            let Ok(checkpoint) = map::checkpoint(row, usize::MAX)? else { continue };
+            let Ok(checkpoint) = map::checkpoint(row, budget)? else { return Ok(Err(OverBudget)) };
             bytes += row.get::<_, usize>(map::CHECKPOINT_BYTES)?;
             page.push(checkpoint);
             if bytes >= PAGE_BYTES_MAX {
                 break;
             }
         }
-        Ok(page)
+        Ok(Ok(page))
     }
 }
 

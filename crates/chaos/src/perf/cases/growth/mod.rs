@@ -1,5 +1,8 @@
 //! `growth`: what everything takes in a store with very many rows, against one with a thousand.
 
+mod device;
+
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,12 +16,13 @@ use steadfast_store::{
 };
 use tokio::runtime::Runtime;
 
+use self::device::Device;
 use super::{Ground, in_time, ms, runtime};
 use crate::case::{Case, CaseError, Context, Needs, Runs};
 use crate::perf::queue::Queue;
 use crate::perf::stats::Samples;
 use crate::perf::subject::{commit, refused};
-use crate::report::Figure;
+use crate::report::{Figure, Unit};
 
 /// The case.
 pub(super) const CASE: Case = Case {
@@ -48,24 +52,36 @@ const BYTES: usize = 100;
 /// not. The same for rows anywhere is told beside it: there a large store reads pages that nobody has read for long.
 const KINDS: [&str; 6] =
     ["create", "claim_settle", "lookup", "last_verified", "lookup_anywhere", "last_verified_anywhere"];
+/// The second of them.
+const CLAIM_SETTLE: usize = 1;
 /// Of them, how many write, and how many have a limit.
 const WRITING: usize = 2;
 const JUDGED: usize = 4;
+
+/// What one operation costs.
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    ms: f64,
+    /// Reads that reach the device.
+    reads: f64,
+}
 
 /// A store with equally many checkpoints, waiting items and finished operations.
 struct Site {
     queue: Queue,
     checkpoints: CheckpointManager,
     leases: LeaseManager,
+    device: Arc<Device>,
     rows: usize,
     state: Bytes,
     step: Label,
 }
 
 impl Site {
-    async fn open(ground: &Ground, name: &str) -> Result<Self, CaseError> {
+    async fn open(ground: &Ground, name: &str, sync_delay: Option<Duration>) -> Result<Self, CaseError> {
         let mut options = SqliteOptions::new(ground.path(name));
-        options.vfs.clone_from(&ground.vfs);
+        let (device, vfs) = Device::register(sync_delay)?;
+        options.vfs = Some(vfs);
         let queue = Queue::open(options, Env::system()).await?;
         let store = queue.store().clone();
         let checkpoints = CheckpointManager::new(store.clone(), CheckpointOptions::new("."));
@@ -73,7 +89,7 @@ impl Site {
         let leases = LeaseManager::new(store, LeaseOptions::new(holder)).map_err(refused("take a term"))?;
         let state = ground.pool.cut(&mut fastrand::Rng::with_seed(1), BYTES);
         let step = Label::new("step").map_err(refused("take a label"))?;
-        Ok(Self { queue, checkpoints, leases, rows: 0, state, step })
+        Ok(Self { queue, checkpoints, leases, device, rows: 0, state, step })
     }
 
     /// Brings every table to so many rows.
@@ -94,6 +110,20 @@ impl Site {
             in_time(context, "the store to be filled")?;
         }
         self.rows = rows;
+        Ok(())
+    }
+
+    /// Writes and adds no row until the log has been folded twice and keeps its length: a commit to a log that still
+    /// grows waits for the file system too, and the smaller store would look slow for it.
+    async fn warm(&mut self, context: &Context) -> Result<(), CaseError> {
+        let (mut folds, mut last) = (0, self.queue.store().log_pages());
+        while folds < 2 {
+            self.one(CLAIM_SETTLE, 0).await?;
+            let pages = self.queue.store().log_pages();
+            folds += usize::from(pages < last);
+            last = pages;
+            in_time(context, "the log to keep its length")?;
+        }
         Ok(())
     }
 
@@ -141,21 +171,29 @@ impl Site {
         Ok((begin, FinishOperation { key, token, end: OperationEnd::Succeeded(output) }))
     }
 
-    /// So many rounds of everything in turn, as a worker has it; the median of each kind. Every commit makes the readers
-    /// forget their pages, in a small store as in a large one.
+    /// So many rounds of everything in turn, as a worker has it; of each kind the median time and the mean of reads.
+    /// Every commit makes the readers forget their pages, in a small store as in a large one.
+    #[allow(clippy::cast_precision_loss, reason = "a mean of few reads")]
     async fn turn(
         &mut self,
         rounds: usize,
         rng: &mut fastrand::Rng,
-    ) -> Result<[f64; KINDS.len()], CaseError> {
+    ) -> Result<[Cost; KINDS.len()], CaseError> {
         let mut took = [const { Vec::new() }; KINDS.len()];
+        let mut reads = [0; KINDS.len()];
         for _ in 0..rounds {
             for (kind, took) in took.iter_mut().enumerate() {
                 let reach = if kind < JUDGED { SMALL } else { self.rows };
+                let before = self.device.reads();
                 took.push(self.one(kind, self.rows - 1 - rng.usize(..reach)).await?);
+                reads[kind] += self.device.reads() - before;
             }
         }
-        Ok(took.map(|took| Samples::of_durations_ms(&took).median()))
+        let cost = |kind: usize| Cost {
+            ms: Samples::of_durations_ms(&took[kind]).median(),
+            reads: reads[kind] as f64 / rounds as f64,
+        };
+        Ok(std::array::from_fn(cost))
     }
 
     /// One operation of a kind, on this row or its task.
@@ -192,18 +230,23 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
     let ground = Ground::new(context)?;
     let is_quick = context.settings().is_quick();
     let sizes: &[usize] = if is_quick { &SIZES_QUICK } else { &SIZES_FULL };
+    let sync_delay = context.settings().sync_delay;
     let pairs = context.runs();
     context.plan(sizes.len() * pairs);
     let mut small = runtime.block_on(async {
-        let mut site = Site::open(&ground, "small.db").await?;
+        let mut site = Site::open(&ground, "small.db", sync_delay).await?;
         site.grow(SMALL, context).await?;
+        site.warm(context).await?;
         Ok::<_, CaseError>(site)
     })?;
-    let mut large = runtime.block_on(Site::open(&ground, "large.db"))?;
+    let mut large = runtime.block_on(Site::open(&ground, "large.db", sync_delay))?;
     let turns = if is_quick { TURN_QUICK } else { TURN_FULL };
     let mut rng = context.rng(1);
     for rows in sizes {
-        runtime.block_on(large.grow(*rows, context))?;
+        runtime.block_on(async {
+            large.grow(*rows, context).await?;
+            large.warm(context).await
+        })?;
         for figure in compare(context, &runtime, (&mut small, &mut large), turns, &mut rng)? {
             context.findings.checks.extend(figure);
         }
@@ -219,6 +262,7 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
 }
 
 /// Both stores in turns, so that whatever the machine does it does to both.
+#[allow(clippy::cast_precision_loss, reason = "a mean of few reads")]
 fn compare(
     context: &mut Context,
     runtime: &Runtime,
@@ -228,7 +272,8 @@ fn compare(
 ) -> Result<Vec<Vec<crate::report::Check>>, CaseError> {
     let mut ratios = vec![Vec::new(); KINDS.len()];
     let mut took = vec![Vec::new(); KINDS.len()];
-    // Not counted: after it both logs have been written once, and both caches are warm.
+    let mut reads = vec![(0.0, 0.0); KINDS.len()];
+    // Not counted: after it both caches are warm.
     for pair in 0..=context.runs() {
         let (of_small, of_large) = runtime.block_on(async {
             Ok::<_, CaseError>(if pair % 2 == 0 {
@@ -241,8 +286,10 @@ fn compare(
         })?;
         if pair > 0 {
             for kind in 0..KINDS.len() {
-                ratios[kind].push(of_large[kind] / of_small[kind]);
-                took[kind].push(of_large[kind]);
+                ratios[kind].push(of_large[kind].ms / of_small[kind].ms);
+                took[kind].push(of_large[kind].ms);
+                reads[kind].0 += of_small[kind].reads / context.runs() as f64;
+                reads[kind].1 += of_large[kind].reads / context.runs() as f64;
             }
         }
         if pair > 0 {
@@ -257,6 +304,7 @@ fn compare(
         let took = Samples::new(std::mem::take(&mut took[kind]));
         context.findings.notes.push(format!("{name} with {rows} rows: {} of {SMALL}", ratio.summary()));
         let figure = Figure::ratio(format!("{name}_ratio_{rows}"), ratio.median());
+        let read = |rows, reads| Figure::new(format!("{name}_reads_{rows}"), reads, Unit::Count).reported();
         checks.push(vec![
             match kind {
                 0..WRITING => figure.at_most(RATIO_MAX),
@@ -265,6 +313,8 @@ fn compare(
                 _ => figure.reported(),
             },
             ms(format!("{name}_{rows}_ms"), took.median()).reported(),
+            read(SMALL, reads[kind].0),
+            read(rows, reads[kind].1),
         ]);
     }
     Ok(checks)
