@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use steadfast_store::{
-    Batch, Checkpoint, CheckpointId, CheckpointPage, Durability, Guard, RESOLVE_PATIENCE, RecordVerification,
-    Store, TaskId, Verdict, commit_one_resolved, commit_resolved,
+    AppendCheckpoint, Batch, Checkpoint, CheckpointId, CheckpointPage, Committed, Durability, Guard,
+    RESOLVE_PATIENCE, RecordVerification, SequenceNumber, Store, StoreError, TaskId, Verdict,
+    commit_one_resolved, commit_resolved,
 };
 
 use crate::error::CheckpointError;
@@ -14,6 +15,9 @@ use crate::evidence::{EvidencePack, EvidenceReport, Judgement, Verifiers};
 use crate::step::{NewCheckpoint, Prepared, Step};
 use crate::telemetry;
 use crate::verify::{VerificationReport, trusted_evidence};
+
+/// The head of no task.
+const NO_HEAD: SequenceNumber = SequenceNumber(u64::MAX);
 
 /// How a manager works.
 ///
@@ -130,11 +134,13 @@ impl CheckpointManager {
     /// the evidence is looked at just before, and the verdict is part of the same batch.
     ///
     /// An unknown answer is resolved by submitting the same batch again. After an error the same step may be
-    /// committed again, with the same commands beside it: it applies once. Dropping the future loses the answer, not
-    /// a write that was submitted.
+    /// committed again, with the same commands beside it: it applies once, and once it stands it is answered as it
+    /// stands, whatever has become of its evidence since. Dropping the future loses the answer, not a write that was
+    /// submitted.
     ///
     /// # Errors
-    /// [`CheckpointError::EvidenceFailed`] when the evidence does not hold, or cannot be looked at;
+    /// [`CheckpointError::EvidenceFailed`] when the evidence does not hold, or cannot be looked at, and the step does
+    /// not stand;
     /// [`CheckpointError::Rejected`] when the guard is stale, the parent is another one, or a command beside it was
     /// refused; [`CheckpointError::Store`]. Only [`StoreError::Unknown`](steadfast_store::StoreError::Unknown) may
     /// have been applied.
@@ -151,18 +157,35 @@ impl CheckpointManager {
         };
         if self.options.auto_verify {
             let report = self.check(prepared.evidence().clone()).await;
-            if report.judgement != Judgement::Verified {
+            if report.judgement == Judgement::Verified {
+                let (checkpoint, detail) = (prepared.id(), String::new());
+                batch.add(RecordVerification { checkpoint, verdict: Verdict::Verified, detail });
+            } else if !self.stands(prepared).await? {
                 telemetry::refused(prepared.id(), &report);
                 return Err(CheckpointError::EvidenceFailed(report));
             }
-            let (checkpoint, detail) = (prepared.id(), String::new());
-            batch.add(RecordVerification { checkpoint, verdict: Verdict::Verified, detail });
         }
         also(&mut batch);
         let committed = commit_resolved(&*self.store, batch, RESOLVE_PATIENCE).await?;
         let applied = committed.into_applied()?;
         telemetry::committed();
         Ok(Step { appended: applied.get(append)?.clone(), applied })
+    }
+
+    /// Whether an earlier submission has made the step, although its caller may not have been told. Asked by a commit
+    /// that can only be recalled, never applied: unlike a read it comes after whatever is still on its way in this
+    /// process, and is not answered from what a failed sync has left in memory.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`], whatever kept the store from telling.
+    async fn stands(&self, prepared: &Prepared) -> Result<bool, StoreError> {
+        let mut batch = Batch::relaxed();
+        batch.add(AppendCheckpoint { expected_head: Some(NO_HEAD), ..prepared.command() });
+        match commit_resolved(&*self.store, batch, RESOLVE_PATIENCE).await {
+            Ok(committed) => Ok(matches!(committed, Committed::Applied(_))),
+            Err(error @ StoreError::Unknown { .. }) => Err(error),
+            Err(error) => Err(StoreError::Unknown { source: error.into() }),
+        }
     }
 
     /// A checkpoint. One with a damaged payload is returned and says so.
