@@ -206,6 +206,52 @@ async fn a_field_counts_unless_it_is_named_as_ignorable() {
     assert!(!model.is_hit(&inside).await, "a name inside another field is another field");
 }
 
+/// A second cache over the same store, as another program would have.
+async fn looks_up(model: &Model, options: LlmCacheOptions, request: &LlmRequest) -> Option<LlmAnswer> {
+    let other = LlmCache::new(model.store.clone(), options).unwrap();
+    other.look_up(request).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_cache_that_ignores_a_field_answers_for_none_that_counts_it() {
+    let ignoring = |names: &[&str]| LlmCacheOptions {
+        ignored_fields: names.iter().map(|&name| name.to_owned()).collect(),
+        ..LlmCacheOptions::default()
+    };
+    let hot = LlmRequest::new("model-1", json!({ "prompt": "Why?", "temperature": 2 }));
+    let plain = LlmRequest::new("model-1", json!({ "prompt": "Why?" }));
+    let model = Model::new(ignoring(&["temperature"]));
+    let answer = model.get(&hot).await.answer;
+    assert_eq!(looks_up(&model, LlmCacheOptions::default(), &plain).await, None);
+    assert_eq!(looks_up(&model, ignoring(&["seed"]), &plain).await, None);
+    // The cache itself goes by its word: the field does not count, whether it is there or not.
+    assert!(model.is_hit(&plain).await);
+    // Neither the order of the names nor one named twice makes another cache.
+    let model = Model::new(ignoring(&["temperature", "seed"]));
+    assert_ne!(model.get(&hot).await.answer.body, "");
+    let same = looks_up(&model, ignoring(&["seed", "temperature", "seed"]), &hot).await;
+    assert_eq!(same, Some(answer));
+}
+
+#[tokio::test]
+async fn a_cache_that_keeps_only_whole_answers_gets_none_that_another_one_kept() {
+    let cut = LlmAnswer { is_complete: false, ..LlmAnswer::new("half an ans") };
+    let usual = LlmCacheOptions::default;
+    let model = Model::new(LlmCacheOptions { keep_truncated: true, ..usual() });
+    model.cache.get_or_ask(&request(), async || Ok::<_, String>(cut.clone())).await.unwrap();
+    assert!(model.get(&request()).await.answer == cut, "it was kept");
+    assert_eq!(looks_up(&model, usual(), &request()).await, None);
+    let other = LlmCache::new(model.store.clone(), usual()).unwrap();
+    let whole = async || Ok::<_, String>(LlmAnswer::new("a whole answer"));
+    assert_eq!(other.get_or_ask(&request(), whole).await.unwrap().answer.body, "a whole answer");
+
+    let model = Model::new(LlmCacheOptions { keep_errors: true, ..usual() });
+    let failed = model.cache.get_or_ask(&request(), async || Err("no answer".to_owned())).await;
+    assert!(matches!(failed, Err(LlmCacheError::Model(_))), "{failed:?}");
+    let other = LlmCache::new(model.store.clone(), usual()).unwrap();
+    assert_eq!(other.get_or_ask(&request(), whole).await.unwrap().answer.body, "a whole answer");
+}
+
 #[tokio::test]
 async fn an_answer_is_used_until_it_is_too_old_and_then_purged() {
     let ttl = Duration::from_secs(60);
