@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use steadfast_checkpoints::{CheckpointError, EvidencePack, Judgement, NewCheckpoint, Prepared, Rule};
 use steadfast_store::limits::PAYLOAD_BYTES_MAX;
 use steadfast_store::{
-    Abandonment, BeginOperation, Claim, Delay, Digest, Enqueue, FinishOperation, Guard, HolderId,
+    Abandonment, BeginOperation, Claim, CreateTask, Delay, Digest, Enqueue, FinishOperation, Guard, HolderId,
     OperationEnd, OperationKey, OperationStatus, OperationToken, Payload, Reason, SequenceNumber, Settle,
-    SettleItem, Status, Store, StoreExt, SweepExpired, Term, TransitionId, Verdict, WorkItemId,
+    SettleItem, Status, Store, StoreExt, SweepExpired, TaskId, Term, TransitionId, Verdict, WorkItemId,
 };
 
 use crate::stage::{Stage, label};
@@ -163,9 +163,12 @@ async fn a_step_whose_evidence_does_not_hold_is_not_made() {
     let stage = Stage::new().await;
     let prepared = stage.prepare("state", stage.files(Rule::All, &["a", "b"]).await);
     stage.write("b", "other");
-    let committed = stage.manager.commit_step(&prepared, None, |_| panic!("asked for more commands")).await;
+    let create =
+        CreateTask { task: TaskId::new("beside").unwrap(), kind: label("k"), input: Payload::empty() };
+    let committed = stage.manager.commit_step(&prepared, None, |batch| _ = batch.add(create)).await;
     let Err(CheckpointError::EvidenceFailed(report)) = committed else { panic!("{committed:?}") };
     assert_eq!((report.judgement, report.open_pieces().count()), (Judgement::Failed, 1));
+    assert!(stage.store.task(&TaskId::new("beside").unwrap()).await.unwrap().is_none());
     assert!(stage.manager.get(prepared.id()).await.unwrap().is_none());
 }
 
