@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use steadfast_idempotency::{Cached, LlmAnswer, LlmCache, LlmCacheError, LlmCacheOptions, LlmRequest};
 use steadfast_store::env::{Env, ManualClock};
-use steadfast_store::{MemoryStore, Store};
+use steadfast_store::{MODEL_KEYS, MemoryStore, PurgeOperations, Store, StoreExt};
 
 use crate::stage::soon;
 
@@ -277,6 +277,43 @@ async fn an_invalidated_answer_is_asked_for_again() {
     model.get(&request()).await;
     assert!(model.cache.invalidate(&request()).await.unwrap());
     assert!(!model.is_hit(&request()).await);
+}
+
+/// What an agent makes of five answers, each of which leads to the next question. Before the question of that number
+/// the whole cache is lost.
+async fn chain(model: &Model, loses_before: Option<u32>) -> String {
+    let mut chain = String::new();
+    for step in 0..5 {
+        if loses_before == Some(step) {
+            let purge =
+                PurgeOperations { prefix: MODEL_KEYS.to_owned(), older_than: Duration::ZERO, limit: 100 };
+            model.store.purge_operations(purge).await.unwrap();
+            assert_eq!(model.store.monitoring().await.unwrap().model_answers.entries, 0);
+        }
+        let request = LlmRequest::new("model-1", json!({ "prompt": format!("{step} after {chain}") }));
+        let ask = async || {
+            model.asked.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, String>(LlmAnswer::new(format!("{:?}", request.body)))
+        };
+        let answer = model.cache.get_or_ask(&request, ask).await.unwrap().answer;
+        chain = steadfast_store::Digest::of(&answer.body).to_string();
+    }
+    chain
+}
+
+#[tokio::test]
+async fn the_loss_of_the_whole_cache_costs_questions_and_changes_no_result() {
+    let model = Model::new(LlmCacheOptions::default());
+    let right = chain(&model, None).await;
+    assert_eq!(chain(&model, None).await, right);
+    assert_eq!(model.asked.swap(0, Ordering::SeqCst), 5, "nothing was asked twice");
+    for loses_before in 0..5 {
+        assert_eq!(chain(&model, Some(loses_before)).await, right);
+        // What was answered from the cache before the loss was lost after its use.
+        assert_eq!(model.asked.swap(0, Ordering::SeqCst), 5 - loses_before);
+        chain(&model, None).await;
+        assert_eq!(model.asked.swap(0, Ordering::SeqCst), loses_before);
+    }
 }
 
 #[tokio::test]
