@@ -58,7 +58,9 @@ impl LlmRequest {
                 let ignored: BTreeSet<&String> = options.ignored_fields.iter().collect();
                 if !ignored.is_empty() {
                     fields.push(b"ignored").push(&(ignored.len() as u64).to_le_bytes());
-                    ignored.iter().for_each(|name| _ = fields.push(name.as_bytes()));
+                    for name in &ignored {
+                        fields.push(name.as_bytes());
+                    }
                 }
                 fingerprint::object(&mut fields, body.iter().filter(|(name, _)| !ignored.contains(name)));
             }
