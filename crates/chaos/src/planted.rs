@@ -36,6 +36,8 @@ pub enum Planted {
     WorkTwice,
     /// The worker forgets one answer of the model on its way.
     WrongAnswer,
+    /// The worker submits its item once more, under another id.
+    SubmitTwice,
 }
 
 impl Planted {
@@ -58,6 +60,7 @@ impl Planted {
             Self::RerunTool => "rerun-tool",
             Self::WorkTwice => "work-twice",
             Self::WrongAnswer => "wrong-answer",
+            Self::SubmitTwice => "submit-twice",
         }
     }
 }

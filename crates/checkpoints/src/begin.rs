@@ -13,7 +13,7 @@ use crate::manager::CheckpointManager;
 use crate::step::{Prepared, Step};
 
 /// What the keys of begun steps begin with.
-const STEP_KEYS: &str = "step:";
+pub const STEP_KEYS: &str = "step:";
 /// How often a step is looked at anew when it changes hands in between.
 const ROUNDS_MAX: u32 = 16;
 
@@ -159,7 +159,8 @@ impl CheckpointManager {
     /// again under the same one it is the same beginning; without a lease, nothing keeps two callers apart, and the
     /// later one has it.
     ///
-    /// A name stands for one step of its task, for ever: begun again after its commit, it names its checkpoint.
+    /// A name stands for one step of its task for as long as that goes on: begun again after its commit, it names its
+    /// checkpoint.
     ///
     /// ```
     /// # use std::sync::Arc;

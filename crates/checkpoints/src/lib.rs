@@ -52,7 +52,7 @@ mod verify;
 /// The store below, for those who depend on this crate alone.
 pub use steadfast_store as store;
 
-pub use begin::{Begun, OpenStep, UnfinishedStep};
+pub use begin::{Begun, OpenStep, STEP_KEYS, UnfinishedStep};
 pub use branch::{Copied, FORK, ROLLBACK};
 pub use chain::{ChainBreak, ChainReport};
 pub use error::CheckpointError;

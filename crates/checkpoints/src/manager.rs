@@ -4,16 +4,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use steadfast_store::{
-    Batch, Checkpoint, CheckpointId, CheckpointPage, Durability, Guard, RESOLVE_PATIENCE, RecordVerification,
-    Store, TaskId, Verdict, commit_one_resolved, commit_resolved,
+    AppendCheckpoint, Batch, Checkpoint, CheckpointId, CheckpointPage, Committed, Durability, Guard,
+    RESOLVE_PATIENCE, RecordVerification, SequenceNumber, Store, StoreError, TaskId, Verdict,
+    commit_one_resolved, commit_resolved,
 };
 
 use crate::error::CheckpointError;
+use crate::evidence::beside::Beside;
 use crate::evidence::look::Looker;
 use crate::evidence::{EvidencePack, EvidenceReport, Judgement, Verifiers};
 use crate::step::{NewCheckpoint, Prepared, Step};
 use crate::telemetry;
 use crate::verify::{VerificationReport, trusted_evidence};
+
+/// The head of no task.
+const NO_HEAD: SequenceNumber = SequenceNumber(u64::MAX);
 
 /// How a manager works.
 ///
@@ -127,14 +132,55 @@ impl CheckpointManager {
 
     /// Commits a step: the checkpoint, under `guard` if one is given, then whatever `also` adds (the operation's
     /// result, the settlement of the lease), all in one batch, all or nothing, durable on return. With `auto_verify`
-    /// the evidence is looked at just before, and the verdict is part of the same batch.
+    /// the evidence is looked at just before, and the verdict is part of the same batch. So `also` is called first, and
+    /// called although the evidence then turns out not to hold: let it do nothing but add commands. Evidence of a
+    /// command's exit goes by the result that is added here for its operation, if there is one: both are committed, or
+    /// neither.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use steadfast_checkpoints::{CheckpointManager, CheckpointOptions, EvidencePack, NewCheckpoint, Rule};
+    /// # use steadfast_checkpoints::{CommandExit, CommandOutcome, Piece};
+    /// # use steadfast_store::{
+    /// #     Abandonment, BeginOperation, CreateTask, Digest, FinishOperation, Label, MemoryStore, OperationEnd,
+    /// #     OperationKey, OperationToken, Payload, StoreExt, TaskId, Term, env::Env,
+    /// # };
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = Arc::new(MemoryStore::new(Env::system()));
+    /// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+    /// # store.create_task(CreateTask { task: task.clone(), kind, input: Payload::empty() }).await?;
+    /// # let checkpoints = CheckpointManager::new(store.clone(), CheckpointOptions::new("."));
+    /// # let token = OperationToken::from_bytes([1; 16]);
+    /// # let key = OperationKey::new("tool-ledger:cargo:tests")?;
+    /// # let (fingerprint, term) = (Digest::of(b"cargo test"), Term::new(std::time::Duration::from_secs(60))?);
+    /// # let (lease, abandonment, fresh_for) = (None, Abandonment::Retake, None);
+    /// # let of_task = Some(task.clone());
+    /// # let begin =
+    /// #     BeginOperation { key: key.clone(), fingerprint, token, task: of_task, lease, term, abandonment, fresh_for };
+    /// # store.begin_operation(begin).await?;
+    /// // The command was run, its result is not recorded yet.
+    /// let outcome = CommandOutcome::new(0, "48 passed", "");
+    /// let passed = Piece::CommandExit(CommandExit::of(key.clone(), &outcome)?);
+    /// let evidence = EvidencePack::new(Rule::All, vec![passed])?;
+    /// let new = NewCheckpoint { evidence, ..NewCheckpoint::new(task, Label::new("step")?, "tests passed") };
+    /// // With a ledger of tools: the finish command of its attempt.
+    /// let finish = FinishOperation { key, token, end: OperationEnd::Succeeded(outcome.to_payload()?) };
+    /// let prepared = checkpoints.prepare(new)?;
+    /// checkpoints.commit_step(&prepared, None, |batch| _ = batch.add(finish)).await?;
+    /// assert!(checkpoints.verify(prepared.id()).await?.is_verified());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// An unknown answer is resolved by submitting the same batch again. After an error the same step may be
-    /// committed again, with the same commands beside it: it applies once. Dropping the future loses the answer, not
-    /// a write that was submitted.
+    /// committed again, with the same commands beside it: it applies once, and once it stands it is answered as it
+    /// stands, whatever has become of its evidence since. Dropping the future loses the answer, not a write that was
+    /// submitted.
     ///
     /// # Errors
-    /// [`CheckpointError::EvidenceFailed`] when the evidence does not hold, or cannot be looked at;
+    /// [`CheckpointError::EvidenceFailed`] when the evidence does not hold, or cannot be looked at, and the step does
+    /// not stand;
     /// [`CheckpointError::Rejected`] when the guard is stale, the parent is another one, or a command beside it was
     /// refused; [`CheckpointError::Store`]. Only [`StoreError::Unknown`](steadfast_store::StoreError::Unknown) may
     /// have been applied.
@@ -149,20 +195,37 @@ impl CheckpointManager {
             Some(guard) => batch.add_guarded(guard, prepared.command()),
             None => batch.add(prepared.command()),
         };
+        also(&mut batch);
         if self.options.auto_verify {
-            let report = self.check(prepared.evidence().clone()).await;
-            if report.judgement != Judgement::Verified {
+            let report = self.looker().look(prepared.evidence().clone(), &Beside::of(&batch)).await;
+            if report.judgement == Judgement::Verified {
+                let (checkpoint, detail) = (prepared.id(), String::new());
+                batch.add(RecordVerification { checkpoint, verdict: Verdict::Verified, detail });
+            } else if !self.stands(prepared).await? {
                 telemetry::refused(prepared.id(), &report);
                 return Err(CheckpointError::EvidenceFailed(report));
             }
-            let (checkpoint, detail) = (prepared.id(), String::new());
-            batch.add(RecordVerification { checkpoint, verdict: Verdict::Verified, detail });
         }
-        also(&mut batch);
         let committed = commit_resolved(&*self.store, batch, RESOLVE_PATIENCE).await?;
         let applied = committed.into_applied()?;
         telemetry::committed();
         Ok(Step { appended: applied.get(append)?.clone(), applied })
+    }
+
+    /// Whether an earlier submission has made the step, although its caller may not have been told. Asked by a commit
+    /// that can only be recalled, never applied: unlike a read it comes after whatever is still on its way in this
+    /// process, and is not answered from what a failed sync has left in memory.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`], whatever kept the store from telling.
+    async fn stands(&self, prepared: &Prepared) -> Result<bool, StoreError> {
+        let mut batch = Batch::relaxed();
+        batch.add(AppendCheckpoint { expected_head: Some(NO_HEAD), ..prepared.command() });
+        match commit_resolved(&*self.store, batch, RESOLVE_PATIENCE).await {
+            Ok(committed) => Ok(matches!(committed, Committed::Applied(_))),
+            Err(error @ StoreError::Unknown { .. }) => Err(error),
+            Err(error) => Err(StoreError::Unknown { source: error.into() }),
+        }
     }
 
     /// A checkpoint. One with a damaged payload is returned and says so.
@@ -189,7 +252,7 @@ impl CheckpointManager {
     /// operations in the store, registered verifiers here. Changes nothing. Dropping the future ends the
     /// look.
     pub async fn check(&self, pack: EvidencePack) -> EvidenceReport {
-        self.looker().look(pack).await
+        self.looker().look(pack, &Beside::nothing()).await
     }
 
     /// Looks at a checkpoint now: its link, its bytes, its evidence. Changes nothing.

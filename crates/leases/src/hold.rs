@@ -43,7 +43,7 @@ struct Standing {
     /// On the monotonic clock: the newest acknowledged renewal (or the claim) was *sent* one term before.
     deadline: Duration,
     ended: Option<Loss>,
-    /// Its holder has made the command that ends it: a refused renewal may mean that this was applied.
+    /// Its holder has made the command that ends it: an item found settled at his fence means that this was applied.
     settling: bool,
 }
 
@@ -179,9 +179,11 @@ impl Hold {
         self.look().map_or(Ok(()), |loss| Err(RenewError::Lost(loss)))
     }
 
-    /// Ends the lease, unless the refusal may be the work of the holder's own settlement, whose answer then tells.
+    /// Ends the lease, unless the refusal is the work of the holder's own settlement, whose answer then tells: nothing
+    /// else leaves an item at his fence without a lease. A cancellation or a takeover moves the fence.
     fn refused(&self, Rejection { reason, .. }: Rejection) -> RenewError {
-        if !self.standing.borrow().settling {
+        let is_settled = matches!(&reason, Reason::NotLeased { fence, .. } if *fence == self.guard.fence);
+        if !(is_settled && self.standing.borrow().settling) {
             self.end(Loss::Rejected(reason.clone()));
         }
         RenewError::Lost(Loss::Rejected(reason))

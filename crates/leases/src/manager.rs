@@ -63,9 +63,36 @@ impl LeaseOptions {
     }
 }
 
-/// Claims work items under leases. Cloning is cheap.
+/// Claims work items under leases. Cloning is cheap. The [crate](crate) has an example of the work under a lease; this is
+/// a worker that takes up to eight items at once and waits for the next ones.
 ///
-/// See the [crate](crate) for an example.
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use steadfast_store::{
+/// #     CreateTask, Delay, Enqueue, HolderId, Label, MemoryStore, Payload, Settle, StoreExt, TaskId, WorkItemId, env::Env,
+/// # };
+/// use steadfast_leases::{LeaseManager, LeaseOptions};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = Arc::new(MemoryStore::new(Env::system()));
+/// # let (task, kind) = (TaskId::new("report")?, Label::new("research")?);
+/// # store.create_task(CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() }).await?;
+/// # for item in ["report/collect", "report/draft"] {
+/// #     let (item, task, kind) = (WorkItemId::new(item)?, task.clone(), kind.clone());
+/// #     store.enqueue(Enqueue { item, task, kind, priority: 0, delay: Delay::ZERO, max_attempts: 3 }).await?;
+/// # }
+/// let options = LeaseOptions { kinds: vec![kind], ..LeaseOptions::new(HolderId::new("worker-1")?) };
+/// let leases = LeaseManager::new(store, options)?;
+/// for lease in leases.claim_many(8).await? {
+///     println!("{} under fence {}", lease.item().id, lease.guard().fence);
+///     lease.finish(Settle::Succeeded).await?;
+/// }
+/// assert!(leases.wait_for_work(Duration::from_millis(1)).await?.is_none(), "both are done");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct LeaseManager {
     pub(crate) store: Arc<dyn Store>,

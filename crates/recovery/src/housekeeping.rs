@@ -1,10 +1,12 @@
-//! Letting go on a schedule, so that a store does not grow for ever: old checkpoints, cached answers and outcomes of
-//! tool calls past their time.
+//! Letting go on a schedule of what makes a store grow most: old checkpoints, cached answers, and outcomes of tool
+//! calls and steps past their time. Tasks, work items, and operations without an outcome are never let go of: of each
+//! task its row, its items, and its newest checkpoints stay for good.
 
 use std::ops::AddAssign;
 use std::sync::Arc;
 use std::time::Duration;
 
+use steadfast_checkpoints::STEP_KEYS;
 use steadfast_store::limits::PAGE_ROWS_MAX;
 use steadfast_store::{
     CommandError, Durability, MODEL_KEYS, PruneCheckpoints, PurgeOperations, Store, TOOL_KEYS, Task,
@@ -43,10 +45,14 @@ pub struct Housekeeping {
     /// that is forgotten would be made again if somebody asked for it: so those of a task that goes on stay, and so do
     /// those in doubt.
     pub keep_tool_calls: Option<Duration>,
+    /// How long steps that were begun by name and committed stay after that, by the wall clock; for ever when it is
+    /// `None`. A step that is forgotten would be begun again if somebody asked for it: so those of a task that goes
+    /// on stay.
+    pub keep_steps: Option<Duration>,
 }
 
 impl Default for Housekeeping {
-    /// Every hour: 100 checkpoints a task, model answers 7 days, tool calls 30 days.
+    /// Every hour: 100 checkpoints a task, model answers 7 days, tool calls and steps 30 days.
     fn default() -> Self {
         let days = |days: u64| Duration::from_secs(days * 24 * 3_600);
         Self {
@@ -54,6 +60,7 @@ impl Default for Housekeeping {
             keep_checkpoints: Some(100),
             keep_model_answers: Some(days(7)),
             keep_tool_calls: Some(days(30)),
+            keep_steps: Some(days(30)),
         }
     }
 }
@@ -61,7 +68,13 @@ impl Default for Housekeeping {
 impl Housekeeping {
     /// Nothing is ever let go of.
     pub fn off() -> Self {
-        Self { keep_checkpoints: None, keep_model_answers: None, keep_tool_calls: None, ..Self::default() }
+        Self {
+            every: Self::default().every,
+            keep_checkpoints: None,
+            keep_model_answers: None,
+            keep_tool_calls: None,
+            keep_steps: None,
+        }
     }
 
     /// One round, now. Each page is a commit of its own; dropping the future ends it between two of them. Trouble with
@@ -72,7 +85,11 @@ impl Housekeeping {
             let pruned = prune_all(&**store, keep, &mut stats.checkpoints_pruned).await;
             stats.note(pruned);
         }
-        for (prefix, kept) in [(MODEL_KEYS, self.keep_model_answers), (TOOL_KEYS, self.keep_tool_calls)] {
+        for (prefix, kept) in [
+            (MODEL_KEYS, self.keep_model_answers),
+            (TOOL_KEYS, self.keep_tool_calls),
+            (STEP_KEYS, self.keep_steps),
+        ] {
             if let Some(older_than) = kept {
                 let purged = purge(&**store, prefix, older_than, &mut stats.operations_purged).await;
                 stats.note(purged);
@@ -101,7 +118,7 @@ impl Housekeeping {
 pub struct HousekeepingStats {
     /// Checkpoints removed.
     pub checkpoints_pruned: u64,
-    /// Model answers and outcomes of tool calls removed.
+    /// Model answers, and outcomes of tool calls and steps, removed.
     pub operations_purged: u64,
     /// Parts of rounds that were given up; the next round goes on.
     pub errors: u64,

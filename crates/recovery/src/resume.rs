@@ -1,5 +1,6 @@
 //! The plan to resume a task: the checkpoint to go on from, and the operations whose fate must be known first.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use steadfast_checkpoints::{CheckpointError, CheckpointManager, LastVerified, Skipped};
@@ -103,15 +104,20 @@ pub async fn resume_plan(
 ) -> Result<ResumePlan, RecoveryError> {
     let LastVerified { checkpoint, skipped } = checkpoints.last_verified(task).await?;
     let store = checkpoints.store();
-    let mut in_doubt = operations(store, task, OperationStatus::InDoubt).await?;
-    let mut pending = Vec::new();
+    let (mut in_doubt, mut pending) = (BTreeMap::new(), BTreeMap::new());
     let mut owners = Owners { store, now: None };
     for operation in operations(store, task, OperationStatus::Pending).await? {
         let is_doubtful =
             operation.abandonment == Abandonment::Doubt && !owners.still_own(&operation).await?;
-        if is_doubtful { in_doubt.push(operation) } else { pending.push(operation) }
+        let known = if is_doubtful { &mut in_doubt } else { &mut pending };
+        known.insert(operation.key.clone(), operation);
     }
-    in_doubt.sort_by(|a, b| a.key.cmp(&b.key));
+    // Last: one that falls into doubt meanwhile is found here, and the other way round it would be in neither read.
+    for operation in operations(store, task, OperationStatus::InDoubt).await? {
+        pending.remove(&operation.key);
+        in_doubt.insert(operation.key.clone(), operation);
+    }
+    let (in_doubt, pending) = (in_doubt.into_values().collect(), pending.into_values().collect());
     Ok(ResumePlan { from: checkpoint, skipped, in_doubt, pending })
 }
 

@@ -58,6 +58,17 @@ impl fmt::Display for Digest {
 }
 
 /// A digest over several length-prefixed fields, under way.
+///
+/// ```
+/// use steadfast_store::Digest;
+///
+/// let of = |parts: [&str; 2]| {
+///     let mut fields = Digest::fields("my cache 1");
+///     parts.iter().for_each(|part| _ = fields.push(part.as_bytes()));
+///     fields.finish()
+/// };
+/// assert_ne!(of(["ab", "c"]), of(["a", "bc"]), "each field counts with its length");
+/// ```
 #[derive(Debug, Clone)]
 pub struct Fields(blake3::Hasher);
 
@@ -76,6 +87,19 @@ impl Fields {
 
 /// What one link of a checkpoint chain covers. Whoever holds these fields can compute the link again and so
 /// prove that nothing was changed, lost or reordered, even after the payload itself was erased.
+///
+/// ```
+/// use steadfast_store::{CheckpointHeader, Digest, Link, LinkContents};
+///
+/// /// Computes the link of a checkpoint again, from what is written beside it.
+/// fn link(header: &CheckpointHeader) -> Digest {
+///     let CheckpointHeader { id, payload, evidence, .. } = *header;
+///     let (task, kind, work_item) = (&header.task, &header.kind, header.work_item.as_ref());
+///     let contents = LinkContents { task, id, kind, work_item, payload, evidence };
+///     Link { parent: header.parent_link, sequence: header.sequence.0, contents }.digest()
+/// }
+/// # let _ = link;
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Link<'a> {
     /// The link of the checkpoint before, or [`Digest::ZERO`].
@@ -88,6 +112,8 @@ pub struct Link<'a> {
 
 /// The part of a link that is known before the checkpoint has its place. Its digest is made once, by the caller of a
 /// commit; the writer, for which all callers wait, hashes no more than that digest, the parent and the number.
+///
+/// [`Link`] has an example.
 #[derive(Debug, Clone, Copy)]
 pub struct LinkContents<'a> {
     /// The task.

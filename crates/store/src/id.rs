@@ -127,18 +127,45 @@ text_id! {
 }
 text_id! {
     /// Names a work item: something of a task that a worker claims under a lease.
+    ///
+    /// ```
+    /// # use steadfast_store::{WorkItemId, env::Env};
+    /// let named = WorkItemId::new("report-2026-11/collect")?;
+    /// assert_eq!(named.as_str(), "report-2026-11/collect");
+    /// assert_ne!(WorkItemId::generate(&Env::system()), WorkItemId::generate(&Env::system()));
+    /// # Ok::<(), steadfast_store::InvalidId>(())
+    /// ```
     WorkItemId, "work item id", ID_BYTES_MAX
 }
 text_id! {
     /// Names whoever holds a lease, for people to read; the fence, not this name, decides anything.
+    ///
+    /// ```
+    /// # use steadfast_store::HolderId;
+    /// let holder = HolderId::new(format!("host-7/{}", std::process::id()))?;
+    /// # Ok::<(), steadfast_store::InvalidId>(())
+    /// ```
     HolderId, "holder id", ID_BYTES_MAX
 }
 text_id! {
     /// A short name of a kind: of a task, of a work item, of a checkpoint.
+    ///
+    /// ```
+    /// # use steadfast_store::Label;
+    /// assert_eq!(Label::new("research")?, Label::constant("research"));
+    /// # Ok::<(), steadfast_store::InvalidId>(())
+    /// ```
     Label, "label", ID_BYTES_MAX
 }
 text_id! {
     /// The idempotency key of an operation, such as `tool-ledger:…` or `llm-cache:…`.
+    ///
+    /// ```
+    /// # use steadfast_store::OperationKey;
+    /// let key: OperationKey = "tool-ledger:send-mail:report/1".parse()?;
+    /// assert!(key.as_str().starts_with(steadfast_store::TOOL_KEYS));
+    /// # Ok::<(), steadfast_store::InvalidId>(())
+    /// ```
     OperationKey, "operation key", KEY_BYTES_MAX
 }
 generated!(TaskId, WorkItemId);
@@ -196,13 +223,33 @@ macro_rules! bytes_id {
 
 bytes_id! {
     /// Names a checkpoint. Its maker keeps it, so that an append submitted again applies once.
+    ///
+    /// ```
+    /// # use steadfast_store::{CheckpointId, env::Env};
+    /// let id = CheckpointId::generate(&Env::system());
+    /// assert_eq!(CheckpointId::from_bytes(*id.as_bytes()), id);
+    /// ```
     CheckpointId
 }
 bytes_id! {
     /// Names one claim or one sweep page: the command that last moved an item between states.
+    ///
+    /// ```
+    /// # use steadfast_store::{TransitionId, env::Env};
+    /// // One for each claim: submitted again under the same, it takes nothing more.
+    /// let claim = TransitionId::generate(&Env::system());
+    /// # let _ = claim;
+    /// ```
     TransitionId
 }
 bytes_id! {
     /// Names one attempt at an operation, made by whoever begins it.
+    ///
+    /// ```
+    /// # use steadfast_store::{OperationToken, env::Env};
+    /// // Whoever comes later begins under another one, and this one ends nothing any more.
+    /// let token = OperationToken::generate(&Env::system());
+    /// assert_ne!(token, OperationToken::generate(&Env::system()));
+    /// ```
     OperationToken
 }

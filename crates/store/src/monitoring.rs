@@ -56,6 +56,17 @@ pub struct Monitoring {
 }
 
 /// Checkpoints of one type.
+///
+/// ```
+/// use steadfast_store::{KindCount, Monitoring};
+///
+/// /// How many checkpoints tell of a reclaimed lease.
+/// fn boundaries(now: &Monitoring) -> u64 {
+///     let is_boundary = |count: &&KindCount| count.kind.as_str() == "error_boundary";
+///     now.checkpoint_kinds.iter().find(is_boundary).map_or(0, |count| count.checkpoints)
+/// }
+/// assert_eq!(boundaries(&Monitoring::default()), 0);
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct KindCount {
     /// The type.
@@ -67,6 +78,16 @@ pub struct KindCount {
 }
 
 /// The leases of one holder.
+///
+/// ```
+/// use steadfast_store::{HolderLoad, Monitoring};
+///
+/// /// Who holds the most.
+/// fn busiest(now: &Monitoring) -> Option<&HolderLoad> {
+///     now.holders.iter().max_by_key(|load| load.leases)
+/// }
+/// assert!(busiest(&Monitoring::default()).is_none());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HolderLoad {
     /// Its name.
@@ -78,6 +99,14 @@ pub struct HolderLoad {
 }
 
 /// Operations under one prefix.
+///
+/// ```
+/// use steadfast_store::EntryCount;
+///
+/// let calls = EntryCount { entries: 12, succeeded: 9, failed: 1, in_doubt: 1 };
+/// // The others were begun and have not ended.
+/// assert_eq!(calls.entries - calls.succeeded - calls.failed - calls.in_doubt, 1);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EntryCount {
     /// All of them.
@@ -91,6 +120,16 @@ pub struct EntryCount {
 }
 
 /// Operations by age, each in one of the four.
+///
+/// ```
+/// use steadfast_store::AgeCount;
+///
+/// /// Whether the purge keeps up, when outcomes stay for 30 days.
+/// fn is_purged(ages: &AgeCount) -> bool {
+///     ages.older == 0
+/// }
+/// assert!(is_purged(&AgeCount { under_1_day: 40, ..AgeCount::default() }));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AgeCount {
     /// Younger than a day.

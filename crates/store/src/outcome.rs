@@ -10,10 +10,19 @@ use crate::record::{Fence, Guard, OperationStatus, SequenceNumber, Status, WorkI
 use crate::time::StoreTime;
 
 /// A task is there: made now, or an equal one before.
+///
+/// [`Handle`] has an example of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskCreated;
 
 /// A task has ended.
+///
+/// ```
+/// use steadfast_store::{Status, TaskFinished};
+///
+/// let finished = TaskFinished { status: Status::Succeeded };
+/// assert!(finished.status.is_terminal());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskFinished {
     /// Where it stands now.
@@ -21,6 +30,8 @@ pub struct TaskFinished {
 }
 
 /// A work item is there: made now, or an equal one before.
+///
+/// The command has an example: [`Enqueue`](crate::Enqueue).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Enqueued;
 
@@ -143,10 +154,14 @@ pub struct Settled {
 }
 
 /// An item is called off: now, or it was before.
+///
+/// The command has an example: [`CancelItem`](crate::CancelItem).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemCancelled;
 
 /// An item is available again.
+///
+/// The command has an example: [`Requeue`](crate::Requeue).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requeued {
     /// From when on it may be claimed.
@@ -188,10 +203,14 @@ pub struct Appended {
 }
 
 /// A verdict was recorded.
+///
+/// The command has an example: [`RecordVerification`](crate::RecordVerification).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerificationRecorded;
 
 /// A lease that was reclaimed.
+///
+/// [`Swept`] has an example.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reclaimed {
     /// The item.
@@ -225,6 +244,15 @@ pub struct Swept {
 }
 
 /// The beginning of a chain was removed.
+///
+/// ```
+/// use steadfast_store::{Pruned, SequenceNumber};
+///
+/// let page = Pruned { removed: 200, through: SequenceNumber(200), is_more: true };
+/// if page.is_more {
+///     println!("removed up to checkpoint {}: submit the command again", page.through);
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pruned {
     /// Checkpoints removed now.
@@ -236,6 +264,8 @@ pub struct Pruned {
 }
 
 /// A payload is gone for good.
+///
+/// The command has an example: [`EraseCheckpoint`](crate::EraseCheckpoint).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Erased {
     /// Checkpoints whose payload was removed now: the one named, and its copies.
@@ -243,6 +273,16 @@ pub struct Erased {
 }
 
 /// Finished operations were removed.
+///
+/// ```
+/// use steadfast_store::Purged;
+///
+/// /// Whether a page of so many rows was the last one.
+/// fn is_last(page: &Purged, limit: u32) -> bool {
+///     page.removed < limit
+/// }
+/// assert!(is_last(&Purged { removed: 17 }, 200));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Purged {
     /// How many, now.
@@ -250,6 +290,8 @@ pub struct Purged {
 }
 
 /// A finished operation is not there any more.
+///
+/// The command has an example: [`InvalidateOperation`](crate::InvalidateOperation).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalidated {
     /// Whether it was there.
@@ -257,6 +299,15 @@ pub struct Invalidated {
 }
 
 /// An operation's intent is recorded, and the caller owns it.
+///
+/// ```
+/// use steadfast_store::{OperationBegun, StoreTime};
+///
+/// let begun = OperationBegun { expires_at: StoreTime::from_millis(60_000), attempt: 2 };
+/// if begun.attempt > 1 {
+///     println!("whoever began it before has vanished, and it was declared free to be run again");
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperationBegun {
     /// When somebody else may take it over.
@@ -266,6 +317,15 @@ pub struct OperationBegun {
 }
 
 /// An operation has ended.
+///
+/// ```
+/// use steadfast_store::{OperationFinished, OperationStatus};
+///
+/// fn is_settled(finished: &OperationFinished) -> bool {
+///     matches!(finished.status, OperationStatus::Succeeded | OperationStatus::Failed)
+/// }
+/// assert!(!is_settled(&OperationFinished { status: OperationStatus::InDoubt }));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperationFinished {
     /// Where it stands now.
@@ -273,6 +333,20 @@ pub struct OperationFinished {
 }
 
 /// The outcome of any command.
+///
+/// ```
+/// use steadfast_store::{Applied, Outcome};
+///
+/// /// For who has no handles: what a batch of unknown commands did to work items.
+/// fn items_claimed(applied: &Applied) -> usize {
+///     let claimed = applied.outcomes().iter().map(|outcome| match outcome {
+///         Outcome::Claimed(claimed) => claimed.items.len(),
+///         _ => 0,
+///     });
+///     claimed.sum()
+/// }
+/// # let _ = items_claimed;
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[allow(missing_docs)] // each variant is named for the type it holds

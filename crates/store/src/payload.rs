@@ -154,6 +154,16 @@ impl SealedPayload {
 }
 
 /// Stored bytes that do not match the digest stored beside them. They are never handed out.
+///
+/// ```
+/// use steadfast_store::{Digest, Payload};
+///
+/// // For a backend: what it reads is handed out only if it is what was written.
+/// let written = Digest::of(b"state");
+/// assert!(Payload::open("state".into(), written).is_ok());
+/// let damage = Payload::open("stete".into(), written).unwrap_err();
+/// assert_eq!((damage.stored, damage.found), (written, Digest::of(b"stete")));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the stored bytes have digest {found}, but {stored} was recorded: restore them from a backup or go on from an earlier checkpoint"

@@ -32,6 +32,13 @@ impl fmt::Display for Fence {
 }
 
 /// The place of a checkpoint in its task: 1, 2, 3 … without a gap. 0 stands for "before the first".
+///
+/// ```
+/// use steadfast_store::SequenceNumber;
+///
+/// let head = SequenceNumber(7);
+/// assert_eq!(head.next(), SequenceNumber(8));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct SequenceNumber(pub u64);
 
@@ -81,6 +88,14 @@ macro_rules! stored_text {
 
 stored_text! {
     /// Where a task or a work item stands.
+    ///
+    /// ```
+    /// use steadfast_store::Status;
+    ///
+    /// let ended: Vec<_> = Status::ALL.iter().filter(|status| status.is_terminal()).collect();
+    /// assert_eq!(ended.len(), 3);
+    /// assert_eq!(Status::from_text("in_progress"), Some(Status::InProgress));
+    /// ```
     Status {
         /// May be claimed, now or after its delay.
         Pending = "pending",
@@ -108,6 +123,11 @@ impl Status {
 
 stored_text! {
     /// How a holder gave a work item back.
+    ///
+    /// ```
+    /// # use steadfast_store::Settlement;
+    /// assert_eq!(Settlement::Retried.to_string(), "retried", "as `work_items.settlement` has it");
+    /// ```
     Settlement {
         /// Done.
         Succeeded = "succeeded",
@@ -122,6 +142,11 @@ stored_text! {
 
 stored_text! {
     /// Where an operation stands.
+    ///
+    /// ```
+    /// # use steadfast_store::OperationStatus;
+    /// assert_eq!(OperationStatus::InDoubt.as_str(), "in_doubt", "as `idempotency_keys.status` has it");
+    /// ```
     OperationStatus {
         /// Begun; its effect may or may not have happened.
         Pending = "pending",
@@ -136,6 +161,16 @@ stored_text! {
 
 stored_text! {
     /// What may happen to an operation whose owner vanished.
+    ///
+    /// ```
+    /// use steadfast_store::Abandonment;
+    ///
+    /// /// What to declare of a tool.
+    /// fn of(may_be_repeated: bool) -> Abandonment {
+    ///     if may_be_repeated { Abandonment::Retake } else { Abandonment::Doubt }
+    /// }
+    /// assert_eq!(of(false), Abandonment::Doubt);
+    /// ```
     Abandonment {
         /// The next caller runs it again.
         Retake = "retake",
@@ -146,6 +181,11 @@ stored_text! {
 
 stored_text! {
     /// What a look at a checkpoint's evidence found.
+    ///
+    /// ```
+    /// # use steadfast_store::Verdict;
+    /// assert_eq!(Verdict::from_text("verified"), Some(Verdict::Verified));
+    /// ```
     Verdict {
         /// Every piece that the rule asks for held.
         Verified = "verified",
@@ -229,6 +269,22 @@ pub struct TaskRecord {
 }
 
 /// A lease on a work item.
+///
+/// ```
+/// use std::time::Duration;
+/// use steadfast_store::{HolderId, LeaseRecord, StoreTime};
+///
+/// /// How much is left of it, by the store's time as `Store::health` tells it.
+/// fn left(lease: &LeaseRecord, now: StoreTime) -> Duration {
+///     lease.expires_at.since(now)
+/// }
+/// # let at = StoreTime::from_millis;
+/// # let holder = HolderId::new("worker-1")?;
+/// let lease = LeaseRecord { holder, acquired_at: at(0), expires_at: at(300_000) };
+/// assert_eq!(left(&lease, at(200_000)), Duration::from_secs(100));
+/// assert_eq!(left(&lease, at(300_001)), Duration::ZERO, "whoever sweeps may reclaim it");
+/// # Ok::<(), steadfast_store::InvalidId>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseRecord {
     /// Who holds it, for people.
@@ -373,6 +429,17 @@ impl CheckpointHeader {
 }
 
 /// The outcome of the last look at a checkpoint's evidence. It speaks of then; *verified* means verified now.
+///
+/// ```
+/// use steadfast_store::{Verdict, Verification};
+///
+/// fn tell(verification: &Verification) {
+///     if verification.verdict == Verdict::Failed {
+///         println!("at {} ms: {}", verification.at.as_millis(), verification.detail);
+///     }
+/// }
+/// # tell(&Verification { verdict: Verdict::Failed, detail: "gone".to_owned(), at: Default::default() });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verification {
     /// What was found.
@@ -423,6 +490,17 @@ pub struct Checkpoint {
 }
 
 /// Who may end an operation, and until when nobody else may take it over.
+///
+/// ```
+/// use steadfast_store::{OperationToken, Ownership, StoreTime};
+///
+/// /// Whether its term alone decides when others may take it over.
+/// fn goes_by_term(owner: &Ownership) -> bool {
+///     owner.lease.is_none()
+/// }
+/// # let token = OperationToken::from_bytes([1; 16]);
+/// # assert!(goes_by_term(&Ownership { token, lease: None, expires_at: StoreTime::from_millis(0) }));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ownership {
     /// This attempt.
@@ -492,6 +570,19 @@ pub struct Operation {
 }
 
 /// An operation with its output.
+///
+/// ```
+/// use steadfast_store::{OperationRecord, OperationStatus, Payload};
+///
+/// /// What every later caller gets in place of a second call.
+/// fn replay(record: &OperationRecord) -> Option<&Payload> {
+///     match record.operation.status {
+///         OperationStatus::Succeeded | OperationStatus::Failed => record.output.as_ref(),
+///         _ => None,
+///     }
+/// }
+/// # let _ = replay;
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperationRecord {
     /// The operation.
@@ -647,6 +738,17 @@ pub struct TaskPage {
 }
 
 /// Which operations of a task a page holds, in order of their keys.
+///
+/// ```
+/// use steadfast_store::{Operation, OperationPage, OperationStatus};
+///
+/// /// The page that follows one whose last operation this is.
+/// fn next(last: &Operation) -> OperationPage {
+///     let status = Some(OperationStatus::InDoubt);
+///     OperationPage { after: Some(last.key.clone()), status, limit: 100 }
+/// }
+/// # let _ = next;
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperationPage {
     /// Where the page before ended.

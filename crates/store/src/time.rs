@@ -46,14 +46,38 @@ macro_rules! instant {
 instant! {
     /// The store's own time: grows at the pace of the machine's boot clock, never steps back, and ends all
     /// leases of an earlier boot at once. It starts near the wall clock and reads as one in SQL.
+    ///
+    /// ```
+    /// use {std::time::Duration, steadfast_store::StoreTime};
+    ///
+    /// let claimed = StoreTime::from_millis(1_000);
+    /// let deadline = claimed.plus(Duration::from_secs(300));
+    /// assert_eq!(deadline.since(claimed), Duration::from_secs(300));
+    /// assert_eq!(claimed.since(deadline), Duration::ZERO);
+    /// ```
     StoreTime
 }
 instant! {
     /// Wall-clock time, as the machine believes it. Dates rows; decides no lease.
+    ///
+    /// ```
+    /// use {std::time::Duration, steadfast_store::WallTime};
+    ///
+    /// let now = WallTime::from_millis(1_795_500_000_000);
+    /// assert!(now.minus(Duration::from_secs(86_400)) < now);
+    /// ```
     WallTime
 }
 
 /// Both clocks, read once per commit by the store.
+///
+/// ```
+/// use steadfast_store::{Now, StoreTime, WallTime};
+///
+/// // For a backend: one reading decides and dates a whole group of batches.
+/// let now = Now { store: StoreTime::from_millis(5_000), wall: WallTime::from_millis(1_795_500_000_000) };
+/// assert!(now.store < StoreTime::from_millis(5_001));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
     /// Decides leases, terms and delays.
@@ -63,6 +87,14 @@ pub struct Now {
 }
 
 /// Why a duration is no term or delay. Nothing was written.
+///
+/// ```
+/// use {std::time::Duration, steadfast_store::Delay};
+///
+/// let error = Delay::new(Duration::MAX).unwrap_err();
+/// assert!(error.actual > error.max);
+/// println!("{error}");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a {what} of {actual:?} is outside {min:?} to {max:?}: choose one inside these bounds")]
 pub struct InvalidSpan {
@@ -121,6 +153,14 @@ span! {
 }
 span! {
     /// How long an item waits before it may be claimed: zero to [`DELAY_MAX`].
+    ///
+    /// ```
+    /// use {std::time::Duration, steadfast_store::Delay};
+    ///
+    /// let tomorrow = Delay::new(Duration::from_secs(86_400))?;
+    /// assert!(tomorrow > Delay::ZERO);
+    /// # Ok::<(), steadfast_store::InvalidSpan>(())
+    /// ```
     Delay, "delay", Duration::ZERO, DELAY_MAX
 }
 

@@ -242,6 +242,14 @@ impl Audit {
         })
     }
 
+    /// How many work items stand where, by their status.
+    ///
+    /// # Errors
+    /// What SQLite answers.
+    pub fn items_by_status(&self) -> rusqlite::Result<Vec<(String, usize)>> {
+        self.rows(sql::ITEMS_BY_STATUS, [], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
     /// How many checkpoints of this kind there are, of all tasks.
     ///
     /// # Errors

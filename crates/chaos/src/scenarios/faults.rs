@@ -31,6 +31,8 @@ pub(super) enum Broken {
     WrongDoubts,
     /// A step has neither a result nor a doubt, or no checkpoint.
     StepsUnaccounted,
+    /// Work items are lost, there more than once, or stand where none may.
+    ItemsNotConserved,
     /// The task did not end well.
     TasksUnfinished,
     /// The store took something from a holder whose lease was gone.
@@ -64,6 +66,7 @@ impl Broken {
             Self::EffectsWithoutIntent => "effects_without_intent",
             Self::WrongDoubts => "wrong_doubts",
             Self::StepsUnaccounted => "steps_unaccounted",
+            Self::ItemsNotConserved => "items_not_conserved",
             Self::TasksUnfinished => "tasks_unfinished",
             Self::StaleWritesTaken => "stale_writes_taken",
             Self::ReclaimedEarly => "reclaimed_early",

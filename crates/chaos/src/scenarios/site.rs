@@ -25,6 +25,8 @@ use crate::worker::die::DieAt;
 pub(super) const TASK: &str = "report";
 /// Its item.
 pub(super) const ITEM: &str = "report/collect";
+/// How many items are submitted.
+pub(super) const ITEMS: usize = 1;
 /// Claims that may count: more than any run kills workers.
 const ATTEMPTS_MAX: u32 = 1_000;
 /// Pages after which the log is folded into the database: the fewest that the store takes, so that it happens often.
@@ -100,7 +102,7 @@ impl Site {
         self.folder.join("artifacts")
     }
 
-    fn database(&self) -> PathBuf {
+    pub(super) fn database(&self) -> PathBuf {
         self.folder.join("agent.db")
     }
 

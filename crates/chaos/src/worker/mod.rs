@@ -20,8 +20,8 @@ use steadfast_leases::{Lease, LeaseManager, LeaseOptions, Loss};
 use steadfast_recovery::{Housekeeping, RecoveryError, SweepOptions, Sweeper, resume_plan};
 use steadfast_store::env::Env;
 use steadfast_store::{
-    Checkpoint, CheckpointPage, HolderId, InvalidId, InvalidSpan, OpenError, Reason, Store, StoreError,
-    TaskId, open,
+    Checkpoint, CheckpointPage, Delay, Durability, Enqueue, HolderId, InvalidId, InvalidSpan, OpenError,
+    Reason, Store, StoreError, TaskId, WorkItem, WorkItemId, commit_one, open,
 };
 use tokio::sync::mpsc;
 
@@ -219,6 +219,9 @@ impl Worker {
     async fn live(mut self) -> Result<(), WorkError> {
         let lease = self.claim().await?;
         Told::Held { fence: lease.guard().fence.0 }.tell()?;
+        if self.args.planted == Some(Planted::SubmitTwice) {
+            self.submit_again(&lease).await?;
+        }
         let from = self.resume(&lease.item().task.clone()).await?;
         Told::Resume { sequence: from.as_ref().map_or(0, |checkpoint| checkpoint.header.sequence.0) }
             .tell()?;
@@ -261,6 +264,15 @@ impl Worker {
         };
         sweeping.stop().await;
         claimed?.ok_or(WorkError::NoWork)
+    }
+
+    /// So that nobody claims it, it is for later.
+    async fn submit_again(&self, lease: &Lease) -> Result<(), WorkError> {
+        let WorkItem { id, task, kind, priority, max_attempts, .. } = lease.item().clone();
+        let (item, delay) = (WorkItemId::new(format!("{id}/again"))?, Delay::new(Duration::from_hours(1))?);
+        let again = Enqueue { item, task, kind, priority, delay, max_attempts };
+        commit_one(&*self.store, Durability::Durable, again).await.map_err(std::io::Error::other)?;
+        Ok(())
     }
 
     async fn resume(&self, task: &TaskId) -> Result<Option<Checkpoint>, WorkError> {

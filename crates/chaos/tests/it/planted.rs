@@ -103,7 +103,14 @@ fn a_command_that_runs_beside_the_ledger_counts_itself() {
 
 #[test]
 fn an_answer_that_gets_lost_on_the_way_makes_the_result_wrong() {
-    is_seen("chaos", "full_e2e", "2", "wrong-answer", &["results_right"]);
+    let checks = ["results_right", "results_right_without_cache"];
+    is_seen("chaos", "full_e2e", "2", "wrong-answer", &checks);
+}
+
+#[test]
+fn an_item_that_nobody_submitted_breaks_the_sum() {
+    is_caught("kill9_recovery", "submit-twice", &["items_not_conserved"]);
+    is_seen("chaos", "full_e2e", "2", "submit-twice", &["items_not_conserved", "faults_without_cache"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use steadfast_store::{Digest, OperationKey, OperationStatus, Payload, Store, StoreError};
 
+use crate::evidence::beside::Beside;
 use crate::evidence::digests::blake3_of_hex;
 use crate::evidence::{Failure, Finding, InvalidEvidence, Obstacle};
 
@@ -14,8 +15,8 @@ const VERSION: u32 = 1;
 /// while the operation is in the store as it was: one that was purged, or run again with another result,
 /// fails.
 ///
-/// The operation has to be finished before the evidence is looked at. A step with this piece and the result
-/// of the same operation cannot be one commit, unless `auto_verify` is off.
+/// A step with this piece and the result of the same operation may be one commit: add the command that records the
+/// result beside the checkpoint, and [`commit_step`](crate::CheckpointManager::commit_step) looks at what that says.
 ///
 /// [`observe_command`](crate::CheckpointManager::observe_command) makes one of what the ledger holds. Made
 /// here, of what the tool has returned, it says the same:
@@ -69,9 +70,14 @@ impl CommandExit {
         self.output
     }
 
-    /// Looks at it now.
-    pub(super) async fn look(&self, store: &dyn Store) -> Finding {
-        match observe(store, &self.operation, self.exit_code).await {
+    /// Looks at it now: at what is to be committed `beside` it, if that is about its operation, else in the store.
+    pub(super) async fn look(&self, store: &dyn Store, beside: &Beside) -> Finding {
+        let observed = match beside.output(&self.operation) {
+            Some(Ok(output)) => ended(&self.operation, output, self.exit_code),
+            Some(Err(finding)) => Err(finding),
+            None => observe(store, &self.operation, self.exit_code).await,
+        };
+        match observed {
             Ok(found) if found.output == self.output => Finding::Verified,
             Ok(found) => {
                 let (expected, found) = (self.output, found.output);
@@ -108,8 +114,12 @@ pub(crate) async fn observe(
             return Err(Finding::Pending(Obstacle::System { what, why: other.to_string() }));
         }
     }
-    let output = record.output.unwrap_or_else(Payload::empty);
-    let outcome = CommandOutcome::from_payload(&output)
+    ended(operation, &record.output.unwrap_or_else(Payload::empty), exit_code)
+}
+
+/// The operation that succeeded with this output, if that says that a command ended with `exit_code`.
+fn ended(operation: &OperationKey, output: &Payload, exit_code: i32) -> Result<CommandExit, Finding> {
+    let outcome = CommandOutcome::from_payload(output)
         .map_err(|unreadable| Finding::Failed(Failure::NoOutcome(unreadable)))?;
     if outcome.exit_code != exit_code {
         let failure = Failure::ExitCode { expected: exit_code, found: outcome.exit_code };

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use steadfast_store::{Digest, Store, within};
 
+use crate::evidence::beside::Beside;
 use crate::evidence::{
     Custom, DatabaseRow, EvidencePack, EvidenceReport, Failure, Finding, Obstacle, Piece, PieceReport,
     Verifiers,
@@ -23,8 +24,9 @@ pub(crate) struct Looker<'a> {
 }
 
 impl Looker<'_> {
-    /// Looks at every piece now, one after the other: their order is the report's.
-    pub(crate) async fn look(&self, pack: EvidencePack) -> EvidenceReport {
+    /// Looks at every piece now, one after the other: their order is the report's. Of an operation it goes by what is
+    /// to be committed `beside` the evidence, if that is about it.
+    pub(crate) async fn look(&self, pack: EvidencePack, beside: &Beside) -> EvidenceReport {
         let mut files = self.files(&pack).await.into_iter();
         let EvidencePack { rule, pieces } = pack;
         let mut reports = Vec::with_capacity(pieces.len());
@@ -33,7 +35,7 @@ impl Looker<'_> {
                 Piece::FileHash(_) | Piece::ArtifactExists(_) => {
                     files.next().unwrap_or(Finding::Pending(Obstacle::BrokenOff))
                 }
-                Piece::CommandExit(exit) => exit.look(self.store).await,
+                Piece::CommandExit(exit) => exit.look(self.store, beside).await,
                 Piece::DatabaseRow(row) => match self.fetch(row).await {
                     Ok(found) => row.judge(found),
                     Err(finding) => finding,

@@ -1,5 +1,6 @@
 //! Evidence: what outside of the store must hold for a checkpoint to be taken for true, and how that is looked at.
 
+pub(crate) mod beside;
 pub(crate) mod command;
 mod confined;
 mod custom;

@@ -8,7 +8,7 @@ use steadfast_checkpoints::{
 };
 use steadfast_store::{
     Abandonment, BeginOperation, Digest, FinishOperation, InvalidateOperation, OperationEnd, OperationKey,
-    OperationToken, Payload, Store, StoreError, StoreExt, Term,
+    OperationStatus, OperationToken, Payload, Reason, Store, StoreError, StoreExt, Term, Verdict,
 };
 
 use crate::stage::Stage;
@@ -107,6 +107,95 @@ async fn an_operation_that_is_not_finished_is_pending_and_keeps_the_step_from_be
     stage.store.finish_operation(finish).await.unwrap();
     stage.manager.commit_step(&prepared, None, |_| {}).await.unwrap();
     assert!(stage.manager.verify(prepared.id()).await.unwrap().is_verified());
+}
+
+#[tokio::test]
+async fn the_end_of_a_command_and_the_evidence_of_it_are_one_commit() {
+    let stage = Stage::new().await;
+    let token = begin(&stage, Abandonment::Doubt, Duration::from_secs(60)).await;
+    let pack = EvidencePack::new(Rule::All, vec![expected(0, "48 passed")]).unwrap();
+    let prepared = stage.prepare("tests passed", pack);
+    let finish = || FinishOperation { key: key(), token, end: succeeded(0, "48 passed") };
+    let mut finished = None;
+    let step = stage.manager.commit_step(&prepared, None, |batch| finished = Some(batch.add(finish())));
+    let step = step.await.unwrap();
+    assert_eq!(step.applied.get(finished.unwrap()).unwrap().status, OperationStatus::Succeeded);
+    let operation = stage.store.operation(&key()).await.unwrap().unwrap().operation;
+    assert_eq!(operation.status, OperationStatus::Succeeded);
+    let kept = stage.manager.get(prepared.id()).await.unwrap().unwrap();
+    assert_eq!(kept.verification.unwrap().verdict, Verdict::Verified);
+    assert!(stage.manager.verify(prepared.id()).await.unwrap().is_verified());
+    // Committed again with the same beside it, it is the same step.
+    let again = stage.manager.commit_step(&prepared, None, |batch| _ = batch.add(finish())).await.unwrap();
+    assert!(again.applied.is_replayed() && again.appended == step.appended);
+}
+
+#[tokio::test]
+async fn another_end_beside_it_proves_nothing_and_is_not_recorded() {
+    let stage = Stage::new().await;
+    let token = begin(&stage, Abandonment::Doubt, Duration::from_secs(60)).await;
+    let claim = || CommandOutcome::new(0, "48 passed", "").to_payload().unwrap();
+    let ends = [
+        (succeeded(101, "48 passed"), Judgement::Failed),
+        (succeeded(0, "47 passed"), Judgement::Failed),
+        (OperationEnd::Succeeded(Payload::new("exit code 0, I promise").unwrap()), Judgement::Failed),
+        (OperationEnd::Failed(claim()), Judgement::Failed),
+        (OperationEnd::InDoubt, Judgement::Failed),
+        (OperationEnd::Abandoned, Judgement::Pending),
+        (OperationEnd::DidNotHappen, Judgement::Pending),
+    ];
+    for (end, judgement) in ends {
+        let pack = EvidencePack::new(Rule::All, vec![expected(0, "48 passed")]).unwrap();
+        let prepared = stage.prepare("tests passed", pack);
+        let finish = FinishOperation { key: key(), token, end };
+        let committed = stage.manager.commit_step(&prepared, None, |batch| _ = batch.add(finish)).await;
+        let Err(CheckpointError::EvidenceFailed(report)) = committed else { panic!("{committed:?}") };
+        assert_eq!(report.judgement, judgement, "{report}");
+        assert!(stage.manager.get(prepared.id()).await.unwrap().is_none());
+        let operation = stage.store.operation(&key()).await.unwrap().unwrap().operation;
+        assert_eq!(operation.status, OperationStatus::Pending);
+    }
+}
+
+#[tokio::test]
+async fn an_end_beside_it_that_the_store_refuses_takes_the_step_with_it() {
+    let stage = Stage::new().await;
+    begin(&stage, Abandonment::Doubt, Duration::from_secs(60)).await;
+    let pack = EvidencePack::new(Rule::All, vec![expected(0, "48 passed")]).unwrap();
+    let prepared = stage.prepare("tests passed", pack);
+    // It says what the evidence needs, in the name of an attempt that is not the newest.
+    let token = OperationToken::generate(stage.store.env());
+    let finish = FinishOperation { key: key(), token, end: succeeded(0, "48 passed") };
+    let committed = stage.manager.commit_step(&prepared, None, |batch| _ = batch.add(finish)).await;
+    let Err(CheckpointError::Rejected(rejection)) = committed else { panic!("{committed:?}") };
+    assert_eq!((rejection.index, rejection.reason), (1, Reason::StaleToken));
+    assert!(stage.manager.get(prepared.id()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn the_last_word_of_the_batch_about_a_command_counts() {
+    let stage = Stage::new().await;
+    let first = begin(&stage, Abandonment::Doubt, Duration::from_secs(60)).await;
+    let pack = EvidencePack::new(Rule::All, vec![expected(0, "48 passed")]).unwrap();
+    // It ends as expected, and is begun anew since outcomes of any age count as none.
+    let prepared = stage.prepare("tests passed", pack);
+    let finish = FinishOperation { key: key(), token: first, end: succeeded(0, "48 passed") };
+    let anew = BeginOperation {
+        key: key(),
+        fingerprint: Digest::of(b"cargo test"),
+        token: OperationToken::generate(stage.store.env()),
+        task: None,
+        lease: None,
+        term: Term::new(Duration::from_secs(60)).unwrap(),
+        abandonment: Abandonment::Doubt,
+        fresh_for: Some(Duration::ZERO),
+    };
+    let committed = stage.manager.commit_step(&prepared, None, |batch| {
+        batch.add(finish);
+        batch.add(anew);
+    });
+    let Err(CheckpointError::EvidenceFailed(report)) = committed.await else { panic!("it was made") };
+    assert_eq!(report.judgement, Judgement::Pending);
 }
 
 #[tokio::test]

@@ -32,6 +32,13 @@ pub(crate) struct Altered {
     pub(crate) operation_trouble: Mutex<Option<fn() -> StoreError>>,
     /// Commits from now on that are applied, and answered with `Unknown`.
     pub(crate) unknown: AtomicU32,
+    /// Commits from now on that are surely not applied, and answered so.
+    pub(crate) failing: AtomicU32,
+}
+
+/// Whether there was one more to take.
+fn take(count: &AtomicU32) -> bool {
+    count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
 }
 
 impl std::fmt::Debug for Altered {
@@ -55,13 +62,14 @@ impl Altered {
 #[async_trait]
 impl Store for Altered {
     async fn commit(&self, batch: Batch) -> Result<Committed, StoreError> {
-        let answer = self.inner.commit(batch).await;
-        let left = self.unknown.load(Ordering::SeqCst);
-        if left == 0 {
-            return answer;
+        if take(&self.failing) {
+            return Err(StoreError::DiskFull);
         }
-        self.unknown.store(left - 1, Ordering::SeqCst);
-        Err(StoreError::Unknown { source: "the answer was lost".into() })
+        let answer = self.inner.commit(batch).await;
+        if take(&self.unknown) {
+            return Err(StoreError::Unknown { source: "the answer was lost".into() });
+        }
+        answer
     }
 
     async fn task(&self, id: &TaskId) -> Result<Option<Task>, StoreError> {
@@ -160,6 +168,7 @@ impl Stage {
             task: Mutex::new(Box::new(|_| {})),
             operation_trouble: Mutex::new(None),
             unknown: AtomicU32::new(0),
+            failing: AtomicU32::new(0),
         });
         let folder = tempfile::tempdir().unwrap();
         let manager = CheckpointManager::new(store.clone(), CheckpointOptions::new(folder.path()));

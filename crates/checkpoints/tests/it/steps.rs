@@ -2,12 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use steadfast_checkpoints::{CheckpointError, EvidencePack, Judgement, NewCheckpoint, Rule};
+use steadfast_checkpoints::{CheckpointError, EvidencePack, Judgement, NewCheckpoint, Prepared, Rule};
 use steadfast_store::limits::PAYLOAD_BYTES_MAX;
 use steadfast_store::{
-    Abandonment, BeginOperation, Claim, Delay, Digest, Enqueue, FinishOperation, Guard, HolderId,
+    Abandonment, BeginOperation, Claim, CreateTask, Delay, Digest, Enqueue, FinishOperation, Guard, HolderId,
     OperationEnd, OperationKey, OperationStatus, OperationToken, Payload, Reason, SequenceNumber, Settle,
-    SettleItem, Status, Store, StoreExt, SweepExpired, Term, TransitionId, Verdict, WorkItemId,
+    SettleItem, Status, Store, StoreExt, SweepExpired, TaskId, Term, TransitionId, Verdict, WorkItemId,
 };
 
 use crate::stage::{Stage, label};
@@ -107,6 +107,42 @@ async fn a_step_whose_answer_was_lost_is_in_the_chain_once() {
     assert_eq!(stage.store.task(&stage.task).await.unwrap().unwrap().head, SequenceNumber(1));
 }
 
+/// A step that was applied although its caller never got an answer, and whose evidence does not hold any more.
+async fn made_unknowingly(stage: &Stage) -> Prepared {
+    let prepared = stage.prepare("state", stage.files(Rule::All, &["a"]).await);
+    stage.store.unknown.store(u32::MAX, Ordering::SeqCst);
+    let asking = stage.manager.commit_step(&prepared, None, |_| {});
+    let asked = tokio::time::timeout(std::time::Duration::from_millis(50), asking).await;
+    assert!(asked.is_err(), "the store never tells: {asked:?}");
+    stage.store.unknown.store(0, Ordering::SeqCst);
+    stage.write("a", "other");
+    prepared
+}
+
+#[tokio::test]
+async fn a_step_that_stands_although_its_answer_was_lost_is_never_said_not_to_be_made() {
+    let stage = Stage::new().await;
+    let prepared = made_unknowingly(&stage).await;
+    let step = stage.manager.commit_step(&prepared, None, |_| {}).await.unwrap();
+    assert!(step.applied.is_replayed());
+    assert_eq!(step.appended.sequence, SequenceNumber(1));
+    assert_eq!(stage.store.task(&stage.task).await.unwrap().unwrap().head, SequenceNumber(1));
+    // Others have gone on since: it stands all the same.
+    stage.steps(2, 3).await;
+    let again = stage.manager.commit_step(&prepared, None, |_| {}).await.unwrap();
+    assert_eq!(again.appended, step.appended);
+}
+
+#[tokio::test]
+async fn a_step_whose_evidence_fails_is_unknown_while_the_store_cannot_tell_whether_it_stands() {
+    let stage = Stage::new().await;
+    let prepared = made_unknowingly(&stage).await;
+    stage.store.failing.store(1, Ordering::SeqCst);
+    let committed = stage.manager.commit_step(&prepared, None, |_| {}).await;
+    let Err(CheckpointError::Store(error)) = committed else { panic!("{committed:?}") };
+    assert!(error.may_have_been_applied(), "{error}");
+}
+
 #[tokio::test]
 async fn two_writers_cannot_fork_a_task() {
     let stage = Stage::new().await;
@@ -127,9 +163,12 @@ async fn a_step_whose_evidence_does_not_hold_is_not_made() {
     let stage = Stage::new().await;
     let prepared = stage.prepare("state", stage.files(Rule::All, &["a", "b"]).await);
     stage.write("b", "other");
-    let committed = stage.manager.commit_step(&prepared, None, |_| panic!("asked for more commands")).await;
+    let create =
+        CreateTask { task: TaskId::new("beside").unwrap(), kind: label("k"), input: Payload::empty() };
+    let committed = stage.manager.commit_step(&prepared, None, |batch| _ = batch.add(create)).await;
     let Err(CheckpointError::EvidenceFailed(report)) = committed else { panic!("{committed:?}") };
     assert_eq!((report.judgement, report.open_pieces().count()), (Judgement::Failed, 1));
+    assert!(stage.store.task(&TaskId::new("beside").unwrap()).await.unwrap().is_none());
     assert!(stage.manager.get(prepared.id()).await.unwrap().is_none());
 }
 

@@ -28,7 +28,8 @@ use crate::stats::{CacheCounters, CacheStats};
 /// How long an answer is used again when the options do not say otherwise.
 pub const TTL_DEFAULT: Duration = Duration::from_secs(7 * 24 * 3_600);
 
-/// How a cache works.
+/// How a cache works. Caches over one store share their answers if they agree on `ignored_fields`, `keep_errors` and
+/// `keep_truncated`, and none otherwise: what the one takes for an answer to a request need not be one to the other.
 ///
 /// ```
 /// use std::time::Duration;
@@ -298,7 +299,7 @@ impl LlmCache {
     }
 
     fn intent(&self, request: &LlmRequest) -> Result<Intent, LedgerError> {
-        let fingerprint = request.fingerprint(&self.options.ignored_fields);
+        let fingerprint = request.fingerprint(&self.options);
         Ok(Intent {
             name: request.name()?,
             key: request.key(fingerprint)?,
@@ -342,7 +343,7 @@ mod tests {
         let store = Arc::new(MemoryStore::new(Env::system()));
         let cache = LlmCache::new(store.clone(), LlmCacheOptions::default()).unwrap();
         let request = LlmRequest::new("model", json!({ "prompt": "Why?" }));
-        let fingerprint = request.fingerprint(&[]);
+        let fingerprint = request.fingerprint(&LlmCacheOptions::default());
         let (key, token) = (request.key(fingerprint).unwrap(), OperationToken::from_bytes([7; 16]));
         let begin = BeginOperation {
             key: key.clone(),

@@ -1,11 +1,13 @@
 //! A request to a model, and the key it has in the store.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use steadfast_store::{Digest, Label, MODEL_KEYS, OperationKey};
 
 use crate::error::LedgerError;
 use crate::key::escaped;
-use crate::llm::fingerprint;
+use crate::llm::{LlmCacheOptions, fingerprint};
 
 /// Longest part of a key that names the model.
 const MODEL_BYTES_MAX: usize = 64;
@@ -38,8 +40,14 @@ impl LlmRequest {
         Self { tenant: None, model: model.into(), body }
     }
 
-    pub(super) fn fingerprint(&self, ignored_fields: &[String]) -> Digest {
+    /// Covers beside the request what the cache understands by an equal one and by an answer, so that caches which
+    /// differ in that share nothing: one that ignores the temperature has no answers for one that does not.
+    pub(super) fn fingerprint(&self, options: &LlmCacheOptions) -> Digest {
         let mut fields = Digest::fields("steadfast model request 1");
+        let kept = [("errors", options.keep_errors), ("cut answers", options.keep_truncated)];
+        for (what, _) in kept.into_iter().filter(|(_, is_kept)| *is_kept) {
+            fields.push(b"kept").push(what.as_bytes());
+        }
         match &self.tenant {
             Some(tenant) => fields.push(b"tenant").push(tenant.as_bytes()),
             None => fields.push(b"nobody"),
@@ -47,8 +55,14 @@ impl LlmRequest {
         fields.push(self.model.as_bytes());
         match &self.body {
             Value::Object(body) => {
-                let counted = body.iter().filter(|(name, _)| !ignored_fields.contains(name));
-                fingerprint::object(&mut fields, counted);
+                let ignored: BTreeSet<&String> = options.ignored_fields.iter().collect();
+                if !ignored.is_empty() {
+                    fields.push(b"ignored").push(&(ignored.len() as u64).to_le_bytes());
+                    for name in &ignored {
+                        fields.push(name.as_bytes());
+                    }
+                }
+                fingerprint::object(&mut fields, body.iter().filter(|(name, _)| !ignored.contains(name)));
             }
             body => fingerprint::value(&mut fields, body),
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use steadfast_idempotency::{Cached, LlmAnswer, LlmCache, LlmCacheError, LlmCacheOptions, LlmRequest};
 use steadfast_store::env::{Env, ManualClock};
-use steadfast_store::{MemoryStore, Store};
+use steadfast_store::{MODEL_KEYS, MemoryStore, PurgeOperations, Store, StoreExt};
 
 use crate::stage::soon;
 
@@ -206,6 +206,52 @@ async fn a_field_counts_unless_it_is_named_as_ignorable() {
     assert!(!model.is_hit(&inside).await, "a name inside another field is another field");
 }
 
+/// A second cache over the same store, as another program would have.
+async fn looks_up(model: &Model, options: LlmCacheOptions, request: &LlmRequest) -> Option<LlmAnswer> {
+    let other = LlmCache::new(model.store.clone(), options).unwrap();
+    other.look_up(request).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_cache_that_ignores_a_field_answers_for_none_that_counts_it() {
+    let ignoring = |names: &[&str]| LlmCacheOptions {
+        ignored_fields: names.iter().map(|&name| name.to_owned()).collect(),
+        ..LlmCacheOptions::default()
+    };
+    let hot = LlmRequest::new("model-1", json!({ "prompt": "Why?", "temperature": 2 }));
+    let plain = LlmRequest::new("model-1", json!({ "prompt": "Why?" }));
+    let model = Model::new(ignoring(&["temperature"]));
+    let answer = model.get(&hot).await.answer;
+    assert_eq!(looks_up(&model, LlmCacheOptions::default(), &plain).await, None);
+    assert_eq!(looks_up(&model, ignoring(&["seed"]), &plain).await, None);
+    // The cache itself goes by its word: the field does not count, whether it is there or not.
+    assert!(model.is_hit(&plain).await);
+    // Neither the order of the names nor one named twice makes another cache.
+    let model = Model::new(ignoring(&["temperature", "seed"]));
+    assert_ne!(model.get(&hot).await.answer.body, "");
+    let same = looks_up(&model, ignoring(&["seed", "temperature", "seed"]), &hot).await;
+    assert_eq!(same, Some(answer));
+}
+
+#[tokio::test]
+async fn a_cache_that_keeps_only_whole_answers_gets_none_that_another_one_kept() {
+    let cut = LlmAnswer { is_complete: false, ..LlmAnswer::new("half an ans") };
+    let usual = LlmCacheOptions::default;
+    let model = Model::new(LlmCacheOptions { keep_truncated: true, ..usual() });
+    model.cache.get_or_ask(&request(), async || Ok::<_, String>(cut.clone())).await.unwrap();
+    assert!(model.get(&request()).await.answer == cut, "it was kept");
+    assert_eq!(looks_up(&model, usual(), &request()).await, None);
+    let other = LlmCache::new(model.store.clone(), usual()).unwrap();
+    let whole = async || Ok::<_, String>(LlmAnswer::new("a whole answer"));
+    assert_eq!(other.get_or_ask(&request(), whole).await.unwrap().answer.body, "a whole answer");
+
+    let model = Model::new(LlmCacheOptions { keep_errors: true, ..usual() });
+    let failed = model.cache.get_or_ask(&request(), async || Err("no answer".to_owned())).await;
+    assert!(matches!(failed, Err(LlmCacheError::Model(_))), "{failed:?}");
+    let other = LlmCache::new(model.store.clone(), usual()).unwrap();
+    assert_eq!(other.get_or_ask(&request(), whole).await.unwrap().answer.body, "a whole answer");
+}
+
 #[tokio::test]
 async fn an_answer_is_used_until_it_is_too_old_and_then_purged() {
     let ttl = Duration::from_secs(60);
@@ -231,6 +277,43 @@ async fn an_invalidated_answer_is_asked_for_again() {
     model.get(&request()).await;
     assert!(model.cache.invalidate(&request()).await.unwrap());
     assert!(!model.is_hit(&request()).await);
+}
+
+/// What an agent makes of five answers, each of which leads to the next question. Before the question of that number
+/// the whole cache is lost.
+async fn chain(model: &Model, loses_before: Option<u32>) -> String {
+    let mut chain = String::new();
+    for step in 0..5 {
+        if loses_before == Some(step) {
+            let purge =
+                PurgeOperations { prefix: MODEL_KEYS.to_owned(), older_than: Duration::ZERO, limit: 100 };
+            model.store.purge_operations(purge).await.unwrap();
+            assert_eq!(model.store.monitoring().await.unwrap().model_answers.entries, 0);
+        }
+        let request = LlmRequest::new("model-1", json!({ "prompt": format!("{step} after {chain}") }));
+        let ask = async || {
+            model.asked.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, String>(LlmAnswer::new(format!("{:?}", request.body)))
+        };
+        let answer = model.cache.get_or_ask(&request, ask).await.unwrap().answer;
+        chain = steadfast_store::Digest::of(&answer.body).to_string();
+    }
+    chain
+}
+
+#[tokio::test]
+async fn the_loss_of_the_whole_cache_costs_questions_and_changes_no_result() {
+    let model = Model::new(LlmCacheOptions::default());
+    let right = chain(&model, None).await;
+    assert_eq!(chain(&model, None).await, right);
+    assert_eq!(model.asked.swap(0, Ordering::SeqCst), 5, "nothing was asked twice");
+    for loses_before in 0..5 {
+        assert_eq!(chain(&model, Some(loses_before)).await, right);
+        // What was answered from the cache before the loss was lost after its use.
+        assert_eq!(model.asked.swap(0, Ordering::SeqCst), 5 - loses_before);
+        chain(&model, None).await;
+        assert_eq!(model.asked.swap(0, Ordering::SeqCst), loses_before);
+    }
 }
 
 #[tokio::test]

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use steadfast_leases::{LeaseManager, Loss, RenewError};
 use steadfast_store::env::{Env, ManualClock};
 use steadfast_store::{
-    Batch, Committed, FinishTask, MemoryStore, Payload, Reason, Settle, Store, StoreExt, SweepExpired,
-    TaskEnd, TransitionId,
+    Batch, CancelItem, Committed, FinishOperation, FinishTask, MemoryStore, OperationEnd, OperationKey,
+    OperationToken, Payload, Reason, Settle, Store, StoreExt, SweepExpired, TaskEnd, TransitionId,
 };
 
 use crate::stage::{ALWAYS, Staged, enqueue, manager, ms, options, silent, soon, system, task};
@@ -108,6 +108,27 @@ async fn a_refused_renewal_loses_the_lease_before_its_deadline() {
     assert!(matches!(&error, RenewError::Lost(Loss::Rejected(Reason::StaleFence { .. }))), "{error}");
     assert!(slow.is_lost());
     assert!(!second.is_lost());
+}
+
+#[tokio::test]
+async fn a_holder_whose_settlement_was_rejected_still_hears_of_its_loss() {
+    let (_clock, store) = manual();
+    enqueue(&*store, 1, Duration::ZERO).await;
+    let lease = silent(&store, Duration::from_hours(1)).claim().await.unwrap().unwrap();
+    // A command beside it is refused, so the holder works on.
+    let mut batch = Batch::durable();
+    batch.add(lease.settle(Settle::Succeeded));
+    let (key, token) = (OperationKey::new("k").unwrap(), OperationToken::generate(store.env()));
+    batch.add(FinishOperation { key, token, end: OperationEnd::InDoubt });
+    assert!(matches!(store.commit(batch).await.unwrap(), Committed::Rejected(_)));
+    lease.renew().await.unwrap();
+    assert_eq!(lease.loss(), None);
+
+    store.cancel_item(CancelItem { item: lease.item().id.clone() }).await.unwrap();
+    let error = lease.renew().await.unwrap_err();
+    assert!(matches!(&error, RenewError::Lost(Loss::Rejected(Reason::StaleFence { .. }))), "{error}");
+    let loss = soon(lease.lost()).await;
+    assert!(matches!(loss, Loss::Rejected(Reason::StaleFence { .. })), "{loss}");
 }
 
 #[tokio::test]

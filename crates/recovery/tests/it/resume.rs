@@ -7,8 +7,8 @@ use steadfast_checkpoints::{
 };
 use steadfast_recovery::{RecoveryError, ResumePlan, resume_plan};
 use steadfast_store::{
-    Abandonment, BeginOperation, Digest, FinishOperation, Guard, Operation, OperationEnd, OperationKey,
-    OperationToken, Payload, SequenceNumber, Store, StoreExt, Term,
+    Abandonment, Batch, BeginOperation, Digest, FinishOperation, Guard, Operation, OperationEnd,
+    OperationKey, OperationToken, Payload, SequenceNumber, Store, StoreExt, Term,
 };
 
 use crate::stage::{Stage, TERM, label, task};
@@ -107,6 +107,26 @@ async fn operations_are_in_doubt_once_their_owner_is_gone_and_not_before() {
     let ResumePlan { in_doubt, pending, .. } = plan().await;
     assert_eq!(keys(&in_doubt), ["k0 doubted", "k1 leased, once", "k3 unleased, short"]);
     assert_eq!(keys(&pending), ["k2 leased, again", "k4 unleased, long"]);
+}
+
+#[tokio::test]
+async fn an_operation_that_falls_into_doubt_while_the_plan_is_made_is_in_it_once() {
+    let stage = Stage::new();
+    let guards = stage.lease("t", 1, 3).await;
+    let lease = || Some(guards[0].clone());
+    begin(&stage, "k1 stays", lease(), 3_600, Abandonment::Doubt).await;
+    let token = begin(&stage, "k2 falls", lease(), 3_600, Abandonment::Doubt).await;
+    // Its owner lets go of it between the two reads, whichever comes first.
+    let (key, end) = (OperationKey::new("k2 falls").unwrap(), OperationEnd::Abandoned);
+    let mut batch = Batch::durable();
+    batch.add(FinishOperation { key, token, end });
+    *stage.store.meanwhile.lock().await = Some(batch);
+
+    let manager = CheckpointManager::new(stage.store.clone(), CheckpointOptions::new("."));
+    let ResumePlan { in_doubt, pending, .. } = resume_plan(&manager, &task("t")).await.unwrap();
+    assert_eq!(keys(&in_doubt), ["k2 falls"]);
+    assert_eq!(keys(&pending), ["k1 stays"]);
+    assert!(stage.store.meanwhile.lock().await.is_none(), "it happened");
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use steadfast_store::{
     OperationRecord, Payload, Store, StoreError, StoreExt, Task, TaskId, TaskPage, TaskRecord, Term,
     TransitionId, WorkItem, WorkItemId, WorkItemPage,
 };
+use tokio::sync::Mutex;
 
 /// How long the leases of the tests last.
 pub(crate) const TERM: Duration = Duration::from_secs(30);
@@ -26,6 +27,8 @@ pub(crate) struct Staged {
     pub(crate) unknown: AtomicU32,
     /// Commits from now on that are refused as overloaded.
     pub(crate) overloaded: AtomicU32,
+    /// What somebody else commits right after the next read of a task's operations.
+    pub(crate) meanwhile: Mutex<Option<Batch>>,
 }
 
 /// Whether there was one more to take.
@@ -72,7 +75,11 @@ impl Store for Staged {
     }
 
     async fn operations(&self, task: &TaskId, page: OperationPage) -> Result<Vec<Operation>, StoreError> {
-        self.inner.operations(task, page).await
+        let found = self.inner.operations(task, page).await;
+        if let Some(batch) = self.meanwhile.lock().await.take() {
+            assert!(matches!(self.inner.commit(batch).await?, Committed::Applied(_)));
+        }
+        found
     }
 
     async fn work_items(&self, page: WorkItemPage) -> Result<Vec<WorkItem>, StoreError> {
@@ -122,7 +129,8 @@ impl Stage {
         let clock = Arc::new(ManualClock::new());
         // With yields, so that sweepers at once meet one another.
         let inner = MemoryStore::new(Env::system().with_clock(clock.clone())).with_yields();
-        let store = Staged { inner, unknown: AtomicU32::new(0), overloaded: AtomicU32::new(0) };
+        let (unknown, overloaded) = (AtomicU32::new(0), AtomicU32::new(0));
+        let store = Staged { inner, unknown, overloaded, meanwhile: Mutex::new(None) };
         Self { clock, store: Arc::new(store) }
     }
 

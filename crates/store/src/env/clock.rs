@@ -10,10 +10,14 @@ use crate::sync::Mutex;
 use crate::time::WallTime;
 
 /// Names one boot of one machine.
+///
+/// [`Clock`] has an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BootId(pub [u8; 16]);
 
 /// A reading of the boot clock, which counts suspended time and never steps.
+///
+/// [`Clock`] has an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BootReading {
     /// Which boot.
@@ -23,6 +27,31 @@ pub struct BootReading {
 }
 
 /// The clocks of the environment.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use steadfast_store::WallTime;
+/// use steadfast_store::env::{BootReading, Clock, Env, SystemClock};
+///
+/// /// A machine whose wall clock is an hour ahead.
+/// #[derive(Debug)]
+/// struct Ahead(SystemClock);
+///
+/// impl Clock for Ahead {
+///     fn monotonic(&self) -> Duration {
+///         self.0.monotonic()
+///     }
+///     fn boot(&self) -> BootReading {
+///         self.0.boot()
+///     }
+///     fn wall(&self) -> WallTime {
+///         self.0.wall().plus(Duration::from_secs(3_600))
+///     }
+/// }
+/// let env = Env::system().with_clock(Arc::new(Ahead(SystemClock::new())));
+/// assert!(env.clock().wall() > SystemClock::new().wall());
+/// ```
 pub trait Clock: Debug + Send + Sync {
     /// Time since some fixed point of this process; never steps. For deadlines inside one process.
     fn monotonic(&self) -> Duration;

@@ -4,6 +4,14 @@
 use std::fmt::{self, Debug};
 
 /// A named place in the code.
+///
+/// ```
+/// use steadfast_store::env::Failpoint;
+///
+/// for point in Failpoint::ALL {
+///     assert_eq!(Failpoint::named(point.name()), Some(point));
+/// }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Failpoint(&'static str);
 

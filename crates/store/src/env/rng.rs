@@ -5,12 +5,40 @@ use std::fmt::Debug;
 use crate::sync::Mutex;
 
 /// A source of random bytes.
+///
+/// ```
+/// use std::sync::Arc;
+/// use steadfast_store::TaskId;
+/// use steadfast_store::env::{Env, Rng, SeededRng};
+///
+/// /// What a test has drawn, and how often.
+/// #[derive(Debug)]
+/// struct Counted(SeededRng, std::sync::atomic::AtomicU32);
+///
+/// impl Rng for Counted {
+///     fn fill(&self, buffer: &mut [u8]) {
+///         self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+///         self.0.fill(buffer);
+///     }
+/// }
+/// let rng = Arc::new(Counted(SeededRng::new(7), Default::default()));
+/// let _ = TaskId::generate(&Env::system().with_rng(rng.clone()));
+/// assert!(rng.1.load(std::sync::atomic::Ordering::Relaxed) > 0);
+/// ```
 pub trait Rng: Debug + Send + Sync {
     /// Fills the whole of `buffer`.
     fn fill(&self, buffer: &mut [u8]);
 }
 
 /// The kernel's randomness (getrandom(2)). Salts and ids come from it, so it must be unpredictable.
+///
+/// ```
+/// use steadfast_store::env::{Rng, SystemRng};
+///
+/// let mut salt = [0; 16];
+/// SystemRng.fill(&mut salt);
+/// assert_ne!(salt, [0; 16]);
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct SystemRng;
 

@@ -9,6 +9,36 @@ use std::time::Duration;
 pub type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 
 /// A place to run things.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use steadfast_store::env::{BoxFuture, Env, Runtime, TokioRuntime};
+///
+/// /// Tests do not wait for timers.
+/// #[derive(Debug)]
+/// struct Hurried;
+///
+/// impl Runtime for Hurried {
+///     fn spawn(&self, future: BoxFuture) {
+///         TokioRuntime.spawn(future);
+///     }
+///     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send + 'static>) {
+///         TokioRuntime.spawn_blocking(work);
+///     }
+///     fn sleep(&self, _span: Duration) -> BoxFuture {
+///         self.yield_now()
+///     }
+///     fn yield_now(&self) -> BoxFuture {
+///         TokioRuntime.yield_now()
+///     }
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let env = Env::system().with_runtime(Arc::new(Hurried));
+/// env.sleep(Duration::from_secs(3_600)).await;
+/// # }
+/// ```
 pub trait Runtime: Debug + Send + Sync {
     /// Runs a future beside the caller until it ends.
     fn spawn(&self, future: BoxFuture);
@@ -28,6 +58,12 @@ pub trait Runtime: Debug + Send + Sync {
 ///
 /// # Panics
 /// Its methods panic outside of a tokio runtime, as tokio's own do.
+///
+/// ```
+/// use steadfast_store::env::{Runtime, TokioRuntime};
+///
+/// assert!(!TokioRuntime.is_running(), "nothing of tokio runs here");
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct TokioRuntime;
 

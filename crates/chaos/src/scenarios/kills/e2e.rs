@@ -1,6 +1,8 @@
 //! `full_e2e`: one long task with a model, tools and evidence, whose workers are killed again and again until one of them
-//! finishes it. Model and tools are other processes with logs of their own.
+//! finishes it. Model and tools are other processes with logs of their own. Then once more, and after each death the whole
+//! cache of the model is lost: that costs questions, and nothing else.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
@@ -35,32 +37,62 @@ const LIFE_MS: std::ops::Range<u64> = 5..150;
 const STEPS_PER_KILL: u16 = 20;
 /// In which step of its own a worker dies at a chosen place.
 const NTH: std::ops::Range<u32> = 1..8;
+/// How often the whole cache is lost, in a full campaign and in a quick one.
+const LOSSES: usize = 10;
+/// See [`LOSSES`].
+const LOSSES_QUICK: usize = 3;
 /// Tries, where a worker was done, or lost its lease by itself, before its kill came.
 const TRIES_MAX: usize = 3;
 
 fn run(context: &mut Context) -> Result<(), CaseError> {
     let kills = context.runs();
-    let steps = u16::try_from(kills).unwrap_or(u16::MAX).saturating_mul(STEPS_PER_KILL).min(u16::MAX - 1);
     let mut rng = context.rng(0);
-    let kills = (0..kills).map(|index| kill(index, &mut rng)).collect();
-    let plan = Plan { kills, damage: None };
+    let plan = Plan {
+        kills: (0..kills).map(|index| kill(index, &mut rng)).collect(),
+        damage: None,
+        loses_cache: false,
+    };
+    let (site, tally, done) = tried(context, "run", &plan)?;
+    for _ in 0..tally.kills.min(kills) {
+        context.advance(true);
+    }
+    tell(context, &site, &tally)?;
+    done?;
+    // Again, and after each death the whole cache is gone. The first death is one that has an answer in it which no
+    // checkpoint has yet.
+    let losses = kills.min(if context.settings().is_quick() { LOSSES_QUICK } else { LOSSES });
+    let plan = Plan {
+        kills: (0..losses).map(|index| kill(index + 1, &mut rng)).collect(),
+        damage: None,
+        loses_cache: true,
+    };
+    let (site, tally, done) = tried(context, "without-cache", &plan)?;
+    tell_of_losses(context, &site, &tally)?;
+    done
+}
+
+/// Carries out a plan in a folder of its own, anew where a kill came too late: where it was, what was counted, and
+/// how it ended.
+fn tried(
+    context: &Context,
+    name: &str,
+    plan: &Plan,
+) -> Result<(Site, Tally, Result<(), CaseError>), CaseError> {
+    let kills = u16::try_from(plan.kills.len()).unwrap_or(u16::MAX);
+    let steps = kills.saturating_mul(STEPS_PER_KILL).min(u16::MAX - 1);
     for attempt in 0..TRIES_MAX {
         let mut tally = Tally::new();
-        let name = format!("run-{attempt}");
+        let name = format!("{name}-{attempt}");
         let folder = context.folder().join(&name);
         let mut site = Site::new(folder.clone(), steps, TERM, SWEEP_PERIOD, context.settings().planted)?;
         site.model_delay = Some(MODEL_DELAY);
         let terms = Terms { name: &name, pace: Duration::ZERO, attempt: 0, deadline: context.deadline() };
-        let done = trial::run(&site, &plan, terms, &mut tally);
+        let done = trial::run(&site, plan, terms, &mut tally);
         if matches!(done, Ok(Outcome::Missed(_))) {
             drop(fs::remove_dir_all(&folder));
             continue;
         }
-        for _ in 0..tally.kills.min(plan.kills.len()) {
-            context.advance(true);
-        }
-        tell(context, &site, &tally)?;
-        return done.map(drop);
+        return Ok((site, tally, done.map(drop)));
     }
     let what = format!("{TRIES_MAX} workers ended before they could be killed");
     Err(CaseError::Process { process: CASE.id.to_owned(), what })
@@ -80,14 +112,32 @@ fn kill(index: usize, rng: &mut fastrand::Rng) -> Kill {
     }
 }
 
+/// Whether the task ended with the one result that the model's answers lead to.
+fn is_right(site: &Site, tally: &Tally) -> bool {
+    tally.results == [right_result(TASK, site.steps).into_bytes()]
+}
+
+/// What the loss of the whole cache may cost: questions that were paid before, and nothing else.
+fn tell_of_losses(context: &mut Context, site: &Site, tally: &Tally) -> Result<(), CaseError> {
+    let calls = site.model_calls()?;
+    let prompts: BTreeSet<&String> = calls.iter().collect();
+    let right = usize::from(is_right(site, tally));
+    let checks = &mut context.findings.checks;
+    checks.push(Figure::count("results_right_without_cache", right).at_least(1.0));
+    checks.push(Figure::count("cached_answers_lost", tally.answers_lost).at_least(1.0));
+    checks.push(Figure::count("paid_again_without_cache", calls.len() - prompts.len()).at_least(1.0));
+    checks.push(Figure::count("faults_without_cache", tally.faults.count()).at_most(0.0));
+    context.findings.notes.extend(tally.faults.details(DETAILS_MAX));
+    Ok(())
+}
+
 #[allow(clippy::cast_precision_loss, reason = "a few thousand calls")]
 fn tell(context: &mut Context, site: &Site, tally: &Tally) -> Result<(), CaseError> {
     let (steps, calls) = (usize::from(site.steps), site.model_calls()?);
     let mut prompts = calls.clone();
     prompts.sort_unstable();
     prompts.dedup();
-    let right = right_result(TASK, site.steps).into_bytes();
-    let is_right = tally.results == [right];
+    let is_right = is_right(site, tally);
     let planned = context.runs() as f64;
     let mut checks = tally.checks(recovery_max() + MODEL_SLACK);
     checks.push(Figure::count("results_right", usize::from(is_right)).at_least(1.0));

@@ -47,7 +47,7 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
 impl Campaign {
     fn run(&mut self, context: &mut Context) -> Result<(), CaseError> {
         // Undisturbed, to know how long it takes; and what holds after kills must hold without.
-        let calm = Plan { kills: Vec::new(), damage: None };
+        let calm = Plan { kills: Vec::new(), damage: None, loses_cache: false };
         if let Outcome::Complete(took) = self.one(context, ("calm", 0), &calm)? {
             self.pace = took;
         }

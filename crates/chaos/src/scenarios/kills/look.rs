@@ -10,8 +10,12 @@ use super::tally::Tally;
 use crate::audit::{BOUNDARY, CheckpointRow, OperationRow, TaskRow, newest_verified};
 use crate::case::CaseError;
 use crate::scenarios::faults::Broken;
-use crate::scenarios::site::{ITEM, Site, TASK};
+use crate::scenarios::site::{ITEM, ITEMS, Site, TASK};
 use crate::worker::{hex, key_of};
+
+/// Where an item may stand. Every one that was submitted stands at one of these, for ever.
+const STANDINGS: [&str; 7] =
+    ["pending", "in_progress", "waiting", "needs_attention", "succeeded", "failed", "cancelled"];
 
 /// What a dead worker has left.
 #[derive(Debug)]
@@ -34,6 +38,9 @@ impl Left {
             *effects.entry(key).or_default() += 1;
         }
         let operations = audit.operations(&task)?;
+        if let Some(loss) = not_conserved(&audit.items_by_status()?, ITEMS) {
+            tally.faults.add(Broken::ItemsNotConserved, format!("{run}: {loss}"));
+        }
         let resume_point = newest_verified(&task, &checkpoints, &site.artifacts());
         let left = Self { task, checkpoints, operations, effects, resume_point };
         left.hold_ledger_against_world(run, tally);
@@ -180,5 +187,38 @@ impl Left {
         let states = self.checkpoints.iter().rev().filter(|row| row.kind != BOUNDARY);
         let mut states = states.filter_map(|row| serde_json::from_slice::<Value>(&row.payload).ok());
         states.find(|state| state["step"] == step).and_then(|state| state["is_in_doubt"].as_bool())
+    }
+}
+
+/// What is wrong with the items as they stand by their statuses, when so many were submitted.
+fn not_conserved(by_status: &[(String, usize)], submitted: usize) -> Option<String> {
+    let known = by_status.iter().filter(|(status, _)| STANDINGS.contains(&status.as_str()));
+    let there: usize = known.map(|(_, count)| count).sum();
+    let is_odd = by_status.iter().any(|(status, _)| !STANDINGS.contains(&status.as_str()));
+    (there != submitted || is_odd)
+        .then(|| format!("{submitted} items were submitted, there are {by_status:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_are_conserved_if_each_stands_somewhere_once() {
+        let standing = |all: &[(&str, usize)]| -> Vec<(String, usize)> {
+            all.iter().map(|(status, count)| ((*status).to_owned(), *count)).collect()
+        };
+        let each: Vec<_> = STANDINGS.iter().map(|status| (*status, 2)).collect();
+        assert_eq!(not_conserved(&standing(&each), 14), None);
+        assert_eq!(not_conserved(&standing(&[]), 0), None);
+        for (all, submitted) in [
+            (&[("pending", 1), ("succeeded", 1)][..], 3),
+            (&[("pending", 1), ("succeeded", 1)], 1),
+            (&[], 1),
+            (&[("lost", 1)], 1),
+            (&[("pending", 1), ("lost", 1)], 1),
+        ] {
+            assert!(not_conserved(&standing(all), submitted).is_some(), "{all:?}");
+        }
     }
 }

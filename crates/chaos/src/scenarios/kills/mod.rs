@@ -4,7 +4,9 @@
 pub(super) mod e2e;
 pub(super) mod kill9;
 mod look;
+mod lose;
 mod plan;
+mod sql;
 mod tally;
 mod trial;
 

@@ -45,6 +45,8 @@ pub(super) struct Plan {
     pub(super) kills: Vec<Kill>,
     /// Done after the first kill.
     pub(super) damage: Option<Damage>,
+    /// Whether all cached answers of the model are taken away after each kill.
+    pub(super) loses_cache: bool,
 }
 
 impl Plan {
@@ -101,7 +103,7 @@ fn quick(run: usize, rng: &mut Rng) -> Plan {
         3 => vec![chosen(3, false, rng), chosen(2, true, rng)],
         _ => vec![chosen(5, false, rng), chosen(6, true, rng)],
     };
-    Plan { kills, damage: (run % 5 == 4).then_some(Damage::Overwritten) }
+    Plan { kills, damage: (run % 5 == 4).then_some(Damage::Overwritten), loses_cache: false }
 }
 
 /// The plan of one run.
@@ -125,7 +127,7 @@ pub(super) fn plan(run: usize, is_quick: bool, rng: &mut Rng) -> Plan {
     }
     let damages = [Damage::Overwritten, Damage::Cut, Damage::Removed];
     let damage = (rng.u8(0..4) == 0).then(|| damages[rng.usize(0..damages.len())]);
-    Plan { kills, damage }
+    Plan { kills, damage, loses_cache: false }
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ const KINDS: &[Broken] = &[
     Broken::WrongDoubts,
     Broken::StepsUnaccounted,
     Broken::NotSettledOnce,
+    Broken::ItemsNotConserved,
     Broken::TasksUnfinished,
 ];
 
@@ -128,6 +129,8 @@ pub(super) struct Tally {
     pub(super) idempotent_repeated: usize,
     /// Acknowledgements that were looked for in the file.
     pub(super) acknowledged: usize,
+    /// Cached answers of the model that were taken away between two workers.
+    pub(super) answers_lost: usize,
     /// Artifacts that were damaged, and whether any was to be.
     pub(super) damaged: usize,
     /// See [`damaged`](Self::damaged).
@@ -152,6 +155,7 @@ impl Tally {
             in_doubt: 0,
             idempotent_repeated: 0,
             acknowledged: 0,
+            answers_lost: 0,
             damaged: 0,
             damage_planned: false,
         }

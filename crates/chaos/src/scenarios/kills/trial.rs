@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::look::Left;
+use super::lose::lose_answers;
 use super::plan::{Kill, Plan};
 use super::tally::Tally;
 use crate::case::{CaseError, Deadline};
@@ -98,6 +99,9 @@ pub(super) fn run(
         let (end, took) = trial.live(Some(*kill))?;
         if end != End::Killed {
             return Ok(Outcome::Missed((end == End::Done && index == 0).then_some(took)));
+        }
+        if plan.loses_cache {
+            trial.tally.answers_lost += lose_answers(&site.database())?;
         }
         if let Some(damage) = plan.damage.filter(|_| index == 0) {
             trial.tally.damaged += usize::from(trial.left.damage(site, damage)?);
