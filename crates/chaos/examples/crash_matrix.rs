@@ -33,7 +33,7 @@ async fn submit(store: &dyn Store) -> Result<TaskId, BoxError> {
 }
 
 /// Sends, and then notes that it did.
-pub async fn naive(world: World) -> Result<(), BoxError> {
+pub(crate) async fn naive(world: World) -> Result<(), BoxError> {
     let store = world.store();
     let task = submit(&*store).await?;
     if store.task(&task).await?.is_some_and(|task| task.status.is_terminal()) {
@@ -42,12 +42,12 @@ pub async fn naive(world: World) -> Result<(), BoxError> {
     world.effect("mail").await;
     let mut batch = Batch::durable();
     batch.add(FinishTask { task, end: TaskEnd::Succeeded, result: Payload::new("sent")? });
-    store.commit(batch).await?;
+    store.commit(batch).await?.into_applied()?;
     Ok(())
 }
 
 /// States its intent, sends, and commits what came of it in one.
-pub async fn mended(world: World) -> Result<(), BoxError> {
+pub(crate) async fn mended(world: World) -> Result<(), BoxError> {
     let store = world.store();
     let task = submit(&*store).await?;
     let holder = HolderId::new(format!("life-{}", world.life()))?;

@@ -27,13 +27,9 @@ type Open =
 /// How an agent is tried.
 #[derive(Clone)]
 pub struct CrashMatrix {
-    /// Lives after the killed one, until it has finished.
-    pub lives_max: u32,
-    /// How far the clock goes on between two lives: more than the term of every lease and operation, less than any
-    /// cached answer lives. Ten minutes, unless it is set.
-    pub between_lives: Duration,
-    /// How long one life may take, by the machine's clock.
-    pub life_time_max: Duration,
+    lives_max: u32,
+    between_lives: Duration,
+    life_time_max: Duration,
     open: Open,
 }
 
@@ -48,7 +44,7 @@ impl Debug for CrashMatrix {
 }
 
 impl Default for CrashMatrix {
-    /// On stores in memory.
+    /// On stores in memory, with four lives of at most 20 seconds after the killed one, ten minutes apart.
     fn default() -> Self {
         Self {
             lives_max: 4,
@@ -114,6 +110,25 @@ enum End {
 }
 
 impl CrashMatrix {
+    /// The same with so many lives after the killed one, until one has finished.
+    #[must_use]
+    pub fn lives(self, lives_max: u32) -> Self {
+        Self { lives_max, ..self }
+    }
+
+    /// The same with so much time between two lives, by the store's clock: more than the term of every lease and
+    /// operation, less than any cached answer lives.
+    #[must_use]
+    pub fn time_between_lives(self, between_lives: Duration) -> Self {
+        Self { between_lives, ..self }
+    }
+
+    /// The same with so much time for one life, by the machine's clock; then it counts as one that does not finish.
+    #[must_use]
+    pub fn life_time(self, life_time_max: Duration) -> Self {
+        Self { life_time_max, ..self }
+    }
+
     /// The same on stores that `open` makes: each call a new and empty one, in the environment that it is given.
     #[must_use]
     pub fn on<O, F>(mut self, open: O) -> Self

@@ -71,7 +71,7 @@ fn an_agent_that_never_finishes_is_told_and_no_point_of_it_is_tried() {
     let report = crash_matrix(fails);
     assert!(!report.is_clean() && report.points.is_empty());
     assert!(report.to_string().contains("although nobody kills it: no model answers"), "{report}");
-    let matrix = CrashMatrix { life_time_max: Duration::from_millis(20), ..CrashMatrix::default() };
+    let matrix = CrashMatrix::default().life_time(Duration::from_millis(20));
     assert!(matrix.run(hangs).to_string().contains("did not end within 20ms"));
 }
 
