@@ -1,10 +1,13 @@
-//! Chaos scenarios and benchmarks: what Steadfast promises, shown.
+//! Chaos scenarios and benchmarks: what Steadfast promises, shown; and a [`kit`] with which users try a store or an
+//! agent of their own.
 //!
 //! A [`Case`](case::Case) breaks or measures something real and holds what it finds against limits; the
 //! [`runner`] carries cases out and [`report`]s. The scenarios start this very program again in hidden roles: the
 //! [`worker`] that is killed, the [`crew`] that loads one shared file, and the [`recorder`], the world outside that counts
 //! effects. What is left is read by the
 //! runner's own SQL ([`audit`]), past all code under test.
+
+pub use steadfast_store::conformance::conformance_tests;
 
 pub mod audit;
 pub mod case;
