@@ -1,4 +1,5 @@
-//! What a worker's life tells by the `metrics` facade: every name that the alert rules watch is really counted.
+//! What a worker's life tells by the `metrics` facade: every name that the alert rules watch is really counted, from 0
+//! on, and latencies are measured by the clock of the environment.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -12,10 +13,12 @@ use metrics::{
 };
 use serde_json::json;
 use steadfast::prelude::*;
+use steadfast::store::env::{BootReading, Clock, ManualClock};
+use steadfast::store::{MemoryStore, WallTime};
 
-/// Sums and counts, by name.
+/// Sums and counts, by name, and the samples of each histogram.
 #[derive(Debug, Clone, Default)]
-struct Heard(Arc<Mutex<BTreeMap<String, f64>>>);
+struct Heard(Arc<Mutex<BTreeMap<String, f64>>>, Arc<Mutex<BTreeMap<String, Vec<f64>>>>);
 
 /// One metric of it.
 struct One(String, Heard);
@@ -47,8 +50,9 @@ impl GaugeFn for One {
 }
 
 impl HistogramFn for One {
-    fn record(&self, _: f64) {
+    fn record(&self, value: f64) {
         self.add(1.0);
+        self.1.1.lock().unwrap().entry(self.0.clone()).or_default().push(value);
     }
 }
 
@@ -65,6 +69,10 @@ impl Heard {
 
     fn get(&self, name: &str) -> f64 {
         self.0.lock().unwrap().get(name).copied().unwrap_or_default()
+    }
+
+    fn samples(&self, name: &str) -> Vec<f64> {
+        self.1.lock().unwrap().get(name).cloned().unwrap_or_default()
     }
 }
 
@@ -93,6 +101,42 @@ fn label(text: &str) -> Label {
     Label::new(text).unwrap()
 }
 
+/// Every counter, with every value of its label.
+const COUNTERS: [&str; 32] = [
+    "steadfast_batches_total{outcome=applied}",
+    "steadfast_batches_total{outcome=failed}",
+    "steadfast_batches_total{outcome=overloaded}",
+    "steadfast_batches_total{outcome=rejected}",
+    "steadfast_batches_total{outcome=unknown}",
+    "steadfast_checkpoint_verifications_total{verdict=failed}",
+    "steadfast_checkpoint_verifications_total{verdict=pending}",
+    "steadfast_checkpoint_verifications_total{verdict=verified}",
+    "steadfast_checkpoints_created_total",
+    "steadfast_checkpoints_pruned_total",
+    "steadfast_checkpoints_refused_total",
+    "steadfast_housekeeping_errors_total",
+    "steadfast_lease_renewals_total",
+    "steadfast_leases_claimed_total",
+    "steadfast_leases_lost_total",
+    "steadfast_leases_settled_total{how=failed}",
+    "steadfast_leases_settled_total{how=released}",
+    "steadfast_leases_settled_total{how=retried}",
+    "steadfast_leases_settled_total{how=succeeded}",
+    "steadfast_llm_cache_hits_total",
+    "steadfast_llm_cache_misses_total",
+    "steadfast_llm_cost_saved_micros_total",
+    "steadfast_llm_tokens_saved_total",
+    "steadfast_operations_purged_total",
+    "steadfast_sweep_errors_total",
+    "steadfast_sweep_expired_found_total",
+    "steadfast_sweep_failed_total",
+    "steadfast_sweep_recovered_total",
+    "steadfast_sweeps_total",
+    "steadfast_tool_doubts_total",
+    "steadfast_tool_executions_total",
+    "steadfast_tool_replays_total",
+];
+
 #[tokio::test]
 async fn a_workers_life_is_counted() {
     let heard = Heard::default();
@@ -100,6 +144,20 @@ async fn a_workers_life_is_counted() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("agent.db").display());
     let store = steadfast::open(&url, Env::system()).await.unwrap();
+    let options = LeaseOptions {
+        heartbeat: false,
+        term: Duration::from_millis(500),
+        ..LeaseOptions::new(HolderId::new("w").unwrap())
+    };
+    let leases = LeaseManager::new(store.clone(), options).unwrap();
+    let checkpoints = CheckpointManager::new(store.clone(), CheckpointOptions::new(folder.path()));
+    let tools = ToolLedger::new(store.clone(), LedgerOptions::default()).unwrap();
+    let cache = LlmCache::new(store.clone(), LlmCacheOptions::default()).unwrap();
+    let sweeper = Sweeper::new(store.clone(), SweepOptions::default());
+    // A counter that comes into being at 1 has not changed: no alert would see its first event.
+    let shown: Vec<(String, f64)> = heard.0.lock().unwrap().clone().into_iter().collect();
+    assert_eq!(shown, COUNTERS.map(|name| (name.to_owned(), 0.0)));
+
     let task = TaskId::new("report").unwrap();
     store
         .create_task(CreateTask { task: task.clone(), kind: label("work"), input: Payload::empty() })
@@ -113,15 +171,8 @@ async fn a_workers_life_is_counted() {
             .await
             .unwrap();
     }
-    let options = LeaseOptions {
-        heartbeat: false,
-        term: Duration::from_millis(500),
-        ..LeaseOptions::new(HolderId::new("w").unwrap())
-    };
-    let leases = LeaseManager::new(store.clone(), options).unwrap();
     let done = leases.claim().await.unwrap().unwrap();
     done.renew().await.unwrap();
-    let checkpoints = CheckpointManager::new(store.clone(), CheckpointOptions::new(folder.path()));
     let step = checkpoints.prepare(NewCheckpoint::new(task.clone(), label("step"), "state")).unwrap();
     checkpoints.commit_step(&step, Some(done.guard()), |_| {}).await.unwrap();
     checkpoints.verify(step.id()).await.unwrap();
@@ -131,10 +182,9 @@ async fn a_workers_life_is_counted() {
     let lost = leases.claim().await.unwrap().unwrap();
     lost.lost().await;
     tokio::time::sleep(Duration::from_millis(20)).await;
-    let stats = Sweeper::new(store.clone(), SweepOptions::default()).run_once().await;
+    let stats = sweeper.run_once().await;
     assert_eq!(stats.expired_found, 1);
 
-    let tools = ToolLedger::new(store.clone(), LedgerOptions::default()).unwrap();
     let call = ToolCall::new(label("tool"), "k", "in", Effect::AtMostOnce);
     for _ in 0..2 {
         tools.run(&call, async || ToolOutput::Succeeded("out".into())).await.unwrap();
@@ -152,7 +202,6 @@ async fn a_workers_life_is_counted() {
     let unproved = NewCheckpoint { evidence, ..NewCheckpoint::new(task.clone(), label("step"), "state") };
     let unproved = checkpoints.prepare(unproved).unwrap();
     assert!(checkpoints.commit_step(&unproved, None, |_| {}).await.is_err());
-    let cache = LlmCache::new(store.clone(), LlmCacheOptions::default()).unwrap();
     for _ in 0..3 {
         let answer = LlmAnswer { input_tokens: 5, ..LlmAnswer::new("because") };
         let request = LlmRequest::new("model", json!({ "prompt": "why" }));
@@ -179,6 +228,11 @@ async fn a_workers_life_is_counted() {
         ("steadfast_llm_cache_hits_total", 2.0),
         ("steadfast_llm_tokens_saved_total", 10.0),
         ("steadfast_batches_total{outcome=rejected}", 2.0),
+        ("steadfast_lease_claim_seconds", 2.0),
+        ("steadfast_checkpoint_create_seconds", 1.0),
+        ("steadfast_checkpoint_verify_seconds", 1.0),
+        ("steadfast_tool_replay_seconds", 1.0),
+        ("steadfast_llm_lookup_seconds", 2.0),
     ] {
         let found = heard.get(name);
         assert!((found - expected).abs() < 1e-9, "{name} is {found}, not {expected}: {heard:?}");
@@ -204,4 +258,128 @@ fn manual_and_rules_speak_of_what_is_counted(heard: &Heard) {
     let untold: Vec<_> =
         counted.iter().filter(|name| !told.contains(name.split('{').next().unwrap())).collect();
     assert!(untold.is_empty(), "the manual says nothing of {untold:?}");
+}
+
+/// A clock that stands still, but for a millisecond that passes between any two readings of it.
+#[derive(Debug)]
+struct Ticking(ManualClock);
+
+impl Clock for Ticking {
+    fn monotonic(&self) -> Duration {
+        self.0.advance(Duration::from_millis(1));
+        self.0.monotonic()
+    }
+
+    fn boot(&self) -> BootReading {
+        self.0.boot()
+    }
+
+    fn wall(&self) -> WallTime {
+        self.0.wall()
+    }
+}
+
+#[tokio::test]
+async fn latencies_are_told_in_seconds_by_the_clock_of_the_environment() {
+    let heard = Heard::default();
+    let _hearing = metrics::set_default_local_recorder(&heard);
+    let clock = Arc::new(Ticking(ManualClock::new()));
+    let store = Arc::new(MemoryStore::new(Env::system().with_clock(clock)));
+    let task = TaskId::new("report").unwrap();
+    let create = CreateTask { task: task.clone(), kind: label("work"), input: Payload::empty() };
+    store.create_task(create).await.unwrap();
+    let item = WorkItemId::new("report/1").unwrap();
+    let (of, kind) = (task.clone(), label("work"));
+    let enqueue = Enqueue { item, task: of, kind, priority: 0, delay: Delay::ZERO, max_attempts: 3 };
+    store.enqueue(enqueue).await.unwrap();
+    let options = LeaseOptions { heartbeat: false, ..LeaseOptions::new(HolderId::new("w").unwrap()) };
+    let leases = LeaseManager::new(store.clone(), options).unwrap();
+    let lease = leases.claim().await.unwrap();
+    assert!(lease.is_some() && leases.claim().await.unwrap().is_none());
+    let checkpoints = CheckpointManager::new(store.clone(), CheckpointOptions::new("."));
+    let step = checkpoints.prepare(NewCheckpoint::new(task, label("step"), "state")).unwrap();
+    checkpoints.commit_step(&step, None, |_| {}).await.unwrap();
+    checkpoints.verify(step.id()).await.unwrap();
+    let tools = ToolLedger::new(store.clone(), LedgerOptions::default()).unwrap();
+    let call = ToolCall::new(label("tool"), "k", "in", Effect::AtMostOnce);
+    for _ in 0..2 {
+        tools.run(&call, async || ToolOutput::Succeeded("out".into())).await.unwrap();
+    }
+    tools.call(&call).await.unwrap();
+    let cache = LlmCache::new(store, LlmCacheOptions::default()).unwrap();
+    let request = LlmRequest::new("model", json!({ "prompt": "why" }));
+    for _ in 0..2 {
+        cache.get_or_ask(&request, async || Ok::<_, String>(LlmAnswer::new("because"))).await.unwrap();
+    }
+
+    for (name, count) in [
+        ("steadfast_lease_claim_seconds", 1),
+        ("steadfast_checkpoint_create_seconds", 1),
+        ("steadfast_checkpoint_verify_seconds", 1),
+        ("steadfast_tool_replay_seconds", 2),
+        ("steadfast_llm_lookup_seconds", 1),
+    ] {
+        let samples = heard.samples(name);
+        assert_eq!(samples.len(), count, "{name}: {samples:?}");
+        assert!(samples.iter().all(|took| (0.001..0.1).contains(took)), "{name}: {samples:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_lookup_does_not_count_the_wait_for_somebody_elses_answer() {
+    let heard = Heard::default();
+    let _hearing = metrics::set_default_local_recorder(&heard);
+    let clock = Arc::new(ManualClock::new());
+    let store = Arc::new(MemoryStore::new(Env::system().with_clock(clock.clone())));
+    let cache = LlmCache::new(store, LlmCacheOptions::default()).unwrap();
+    let request = LlmRequest::new("model", json!({ "prompt": "why" }));
+    let slow = cache.get_or_ask(&request, async || {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        clock.advance(Duration::from_secs(3));
+        Ok::<_, String>(LlmAnswer::new("because"))
+    });
+    let waiting = cache.get_or_ask(&request, async || unreachable!("it is asked for") as Result<_, String>);
+    let (slow, waiting) = tokio::join!(slow, waiting);
+    assert!(!slow.unwrap().is_hit && waiting.unwrap().is_hit);
+    assert_eq!(heard.samples("steadfast_llm_lookup_seconds"), [0.0]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_looked_at_is_pending_and_a_last_retry_is_a_dead_letter() {
+    let heard = Heard::default();
+    let _hearing = metrics::set_default_local_recorder(&heard);
+    let store = Arc::new(MemoryStore::new(Env::system()));
+    let folder = tempfile::tempdir().unwrap();
+    let task = TaskId::new("report").unwrap();
+    let create = CreateTask { task: task.clone(), kind: label("work"), input: Payload::empty() };
+    store.create_task(create).await.unwrap();
+    let item = WorkItemId::new("report/1").unwrap();
+    let (of, kind) = (task.clone(), label("work"));
+    let enqueue = Enqueue { item, task: of, kind, priority: 0, delay: Delay::ZERO, max_attempts: 1 };
+    store.enqueue(enqueue).await.unwrap();
+    let leases = LeaseManager::new(store.clone(), LeaseOptions::new(HolderId::new("w").unwrap())).unwrap();
+    leases.claim().await.unwrap().unwrap().retry("the last attempt").await.unwrap();
+
+    let base = folder.path().join("base");
+    std::fs::create_dir(&base).unwrap();
+    std::fs::write(base.join("proof"), "one").unwrap();
+    let checkpoints = CheckpointManager::new(store, CheckpointOptions::new(&base));
+    let evidence =
+        EvidencePack::new(Rule::All, vec![checkpoints.observe_file("proof").await.unwrap()]).unwrap();
+    let new = NewCheckpoint { evidence, ..NewCheckpoint::new(task, label("step"), "state") };
+    let step = checkpoints.prepare(new).unwrap();
+    checkpoints.commit_step(&step, None, |_| {}).await.unwrap();
+    // Without its base nothing can be looked at, and nothing is decided.
+    std::fs::remove_dir_all(&base).unwrap();
+    checkpoints.verify(step.id()).await.unwrap();
+
+    for (name, expected) in [
+        ("steadfast_checkpoint_verifications_total{verdict=pending}", 1.0),
+        ("steadfast_checkpoint_verifications_total{verdict=failed}", 0.0),
+        ("steadfast_leases_settled_total{how=failed}", 1.0),
+        ("steadfast_leases_settled_total{how=retried}", 0.0),
+    ] {
+        let found = heard.get(name);
+        assert!((found - expected).abs() < 1e-9, "{name} is {found}, not {expected}: {heard:?}");
+    }
 }
