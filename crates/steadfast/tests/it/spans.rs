@@ -134,7 +134,8 @@ async fn leases_are_claimed_renewed_and_ended_in_spans() {
     let _listening = tracing::subscriber::set_default(listener.clone());
     let folder = tempfile::tempdir().unwrap();
     let (store, _) = furnished(opened(&folder).await, 1).await;
-    let options = LeaseOptions { term: Duration::from_secs(3), ..LeaseOptions::new(HolderId::new("w").unwrap()) };
+    let options =
+        LeaseOptions { term: Duration::from_secs(3), ..LeaseOptions::new(HolderId::new("w").unwrap()) };
     let leases = LeaseManager::new(store, options).unwrap();
 
     let above = tracing::info_span!(target: "test", "worker");
