@@ -1,5 +1,5 @@
 //! The shipped alert rules and the manual, held against what is counted. What a rule answers is shown by promtool
-//! (docs/alerts_test.yml); here, that every rule has such a test both ways, wherever promtool is not.
+//! (`docs/alerts_test.yml`); here, that every rule has such a test both ways, wherever promtool is not.
 
 use std::collections::BTreeSet;
 
