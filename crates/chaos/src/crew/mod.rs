@@ -16,7 +16,6 @@ use std::sync::Arc;
 use serde::Serialize;
 use steadfast_checkpoints::CheckpointError;
 use steadfast_idempotency::LedgerError;
-use steadfast_store::env::Env;
 use steadfast_store::{CommandError, InvalidId, InvalidSpan, OpenError, Store, StoreError, open};
 use tokio::sync::mpsc;
 
@@ -127,7 +126,7 @@ pub fn crew(args: CrewArgs) -> Result<(), CrewError> {
     die_with(args.parent)?;
     tokio::runtime::Builder::new_multi_thread().enable_time().build()?.block_on(async {
         let CrewArgs { url, name, planted, job, .. } = args;
-        let store = open(&url, Env::system()).await?;
+        let store = open(&url, sweep::env(planted, matches!(job, Job::Sweep))).await?;
         let mut member = Member { name, store, planted, words: words() };
         match job {
             Job::Append(args) => member.append(args).await,

@@ -1,9 +1,12 @@
 //! Sweeping: one pass, its stats as they are.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use steadfast_recovery::{SweepOptions, SweepStats, Sweeper};
+use steadfast_store::WallTime;
+use steadfast_store::env::{BootReading, Clock, Env, SystemClock};
 
 use super::{CrewError, Member, report};
 use crate::planted::Planted;
@@ -40,6 +43,35 @@ impl From<SweepStats> for SweepReport {
         } = stats;
         Self { expired_found, recovered, failed, errors, last_error, scan_duration_ms, checkpoints_created }
     }
+}
+
+/// The machine's clocks, an hour ahead of those of all other processes on it: with a planted fault the sweeper has it.
+#[derive(Debug, Default)]
+struct ClockAhead(SystemClock);
+
+impl ClockAhead {
+    const BY: Duration = Duration::from_hours(1);
+}
+
+impl Clock for ClockAhead {
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic() + Self::BY
+    }
+
+    fn boot(&self) -> BootReading {
+        let reading = self.0.boot();
+        BootReading { elapsed: reading.elapsed + Self::BY, ..reading }
+    }
+
+    fn wall(&self) -> WallTime {
+        self.0.wall()
+    }
+}
+
+/// What a member reads the time from.
+pub(super) fn env(planted: Option<Planted>, is_sweeper: bool) -> Env {
+    let is_ahead = is_sweeper && planted == Some(Planted::ClockAhead);
+    if is_ahead { Env::system().with_clock(Arc::new(ClockAhead::default())) } else { Env::system() }
 }
 
 impl Member {
