@@ -16,7 +16,9 @@ mod sweep;
 mod tool_replay;
 mod wake_up;
 
+use std::fs;
 use std::future::Future;
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,7 +26,6 @@ use std::time::Duration;
 
 use steadfast_store::env::Env;
 use steadfast_store::{SqliteOptions, SqliteStore};
-use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::closed::Pool;
@@ -70,9 +71,10 @@ pub(super) const BY_DEFAULT: &[&str] = &[
 /// Callers at a time when a store is filled through one of its components.
 const FILLERS: usize = 100;
 
-/// A folder for the files of one measurement, removed with this, and what all sides have alike.
+/// A folder for the files of one measurement, below the case's and removed or kept with it, and what all sides have
+/// alike.
 struct Ground {
-    folder: TempDir,
+    folder: PathBuf,
     vfs: Option<String>,
     pool: Pool,
     seed: u64,
@@ -86,14 +88,13 @@ impl Ground {
 
     /// On a device whose every sync takes this much longer.
     fn delayed(context: &Context, delay: Option<Duration>) -> Result<Self, CaseError> {
-        let folder =
-            tempfile::tempdir_in(context.folder()).map_err(CaseError::io("a folder for the files"))?;
+        let folder = new_folder(context.folder()).map_err(CaseError::io("a folder for the files"))?;
         let vfs = delay.map(slow_device).transpose()?;
         Ok(Self { folder, vfs, pool: Pool::new(context.rng(0)), seed: context.settings().seed })
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        Path::new(self.folder.path()).join(name)
+        self.folder.join(name)
     }
 
     /// A store with its defaults, for the components on top. To be called inside a runtime.
@@ -109,6 +110,19 @@ impl Ground {
         let path = self.path("subject.db");
         Subject::open(SubjectOptions::new(&path, self.vfs.clone(), tasks, self.pool.clone())).await
     }
+}
+
+/// A folder below `parent`, named by the first number that is free.
+fn new_folder(parent: &Path) -> io::Result<PathBuf> {
+    for number in 1_u32.. {
+        let folder = parent.join(format!("measurement-{number}"));
+        match fs::create_dir(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::other("every number is taken"))
 }
 
 /// Closes a store that nobody uses any more, so that nothing of it is under way when the next one is measured.
