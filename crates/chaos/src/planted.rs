@@ -28,7 +28,7 @@ pub enum Planted {
     NoHeartbeat,
     /// The sweeper does not sweep.
     SkipSweep,
-    /// The sweeper's clock is far ahead of everybody else's.
+    /// The sweeper's clock is far ahead of everybody else's. In memory there is one clock for all.
     ClockAhead,
     /// The model is asked beside the cache.
     NoCache,

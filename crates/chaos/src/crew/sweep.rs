@@ -8,7 +8,7 @@ use steadfast_recovery::{SweepOptions, SweepStats, Sweeper};
 use steadfast_store::WallTime;
 use steadfast_store::env::{BootReading, Clock, Env, SystemClock};
 
-use super::{CrewError, Member, report};
+use super::{CrewError, Member};
 use crate::planted::Planted;
 
 /// The stats of the pass.
@@ -79,9 +79,9 @@ impl Member {
         self.ready().await?;
         if self.has(Planted::SkipSweep) {
             tokio::time::sleep(Duration::from_millis(1)).await;
-            return report(&SweepReport::from(SweepStats::default()));
+            return self.report(&SweepReport::from(SweepStats::default()));
         }
         let sweeper = Sweeper::new(self.store.clone(), SweepOptions::default());
-        report(&SweepReport::from(sweeper.run_once().await))
+        self.report(&SweepReport::from(sweeper.run_once().await))
     }
 }

@@ -6,6 +6,7 @@
 mod command_line;
 mod failed_sync;
 mod kept;
+mod memory;
 mod planted;
 mod quick;
 mod runner;

@@ -25,13 +25,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steadfast_store::env::Env;
-use steadfast_store::{SqliteOptions, SqliteStore};
+use steadfast_store::{MemoryStore, SqliteOptions, SqliteStore, Store};
 use tokio::runtime::Runtime;
 
 use super::closed::Pool;
 use super::stats::{Samples, Summary};
 use super::subject::{Subject, SubjectOptions};
-use crate::case::{Case, CaseError, Context};
+use crate::case::{Backend, Case, CaseError, Context};
 use crate::report::{Figure, Unit};
 use crate::vfs::{FaultVfs, RegisterError, SyncDelay};
 
@@ -78,6 +78,31 @@ struct Ground {
     vfs: Option<String>,
     pool: Pool,
     seed: u64,
+    backend: Backend,
+}
+
+/// A store of the backend under test.
+enum Opened {
+    File(Arc<SqliteStore>),
+    Memory(Arc<MemoryStore>),
+}
+
+impl Opened {
+    fn store(&self) -> Arc<dyn Store> {
+        match self {
+            Self::File(store) => store.clone(),
+            Self::Memory(store) => store.clone(),
+        }
+    }
+
+    /// Closes it once nobody uses it any more, so that nothing of it is under way when the next one is measured.
+    async fn close(self) {
+        if let Self::File(store) = self
+            && let Some(store) = Arc::into_inner(store)
+        {
+            store.close().await;
+        }
+    }
 }
 
 impl Ground {
@@ -90,7 +115,8 @@ impl Ground {
     fn delayed(context: &Context, delay: Option<Duration>) -> Result<Self, CaseError> {
         let folder = new_folder(context.folder()).map_err(CaseError::io("a folder for the files"))?;
         let vfs = delay.map(slow_device).transpose()?;
-        Ok(Self { folder, vfs, pool: Pool::new(context.rng(0)), seed: context.settings().seed })
+        let (seed, backend) = (context.settings().seed, context.settings().backend);
+        Ok(Self { folder, vfs, pool: Pool::new(context.rng(0)), seed, backend })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -98,11 +124,15 @@ impl Ground {
     }
 
     /// A store with its defaults, for the components on top. To be called inside a runtime.
-    async fn store(&self, name: &str) -> Result<Arc<SqliteStore>, CaseError> {
+    async fn store(&self, name: &str) -> Result<Opened, CaseError> {
+        if self.backend == Backend::Memory {
+            return Ok(Opened::Memory(Arc::new(MemoryStore::new(Env::system()))));
+        }
         let mut options = SqliteOptions::new(self.path(name));
         options.vfs.clone_from(&self.vfs);
         let store = SqliteStore::open(options, Env::system()).await;
-        store.map(Arc::new).map_err(CaseError::store("open the file"))
+        let store = store.map_err(CaseError::store("open the file"))?;
+        Ok(Opened::File(Arc::new(store)))
     }
 
     /// A store with that many tasks. To be called inside a runtime.
@@ -123,13 +153,6 @@ fn new_folder(parent: &Path) -> io::Result<PathBuf> {
         }
     }
     Err(io::Error::other("every number is taken"))
-}
-
-/// Closes a store that nobody uses any more, so that nothing of it is under way when the next one is measured.
-async fn close(store: Arc<SqliteStore>) {
-    if let Some(store) = Arc::into_inner(store) {
-        store.close().await;
-    }
 }
 
 /// Does `make` for the numbers from 0, some at a time.

@@ -14,7 +14,7 @@ pub(super) const CASE: Case = Case {
     id: "sweep_large",
     title: "Recovery Sweep Large Scale",
     shows: "One pass reclaims a thousand leases within ten seconds, and a hundred thousand as well.",
-    needs: Needs::Processes,
+    needs: Needs::Anything,
     runs: Runs::of(10_000, 100_000),
     run,
 };
@@ -68,7 +68,7 @@ fn swept(context: &mut Context, leases: usize) -> Result<Figure, CaseError> {
     let first_end = Instant::now() + term;
     holder.go()?;
     holder.wait_until_holding()?;
-    let killed = holder.process.kill()?;
+    let killed = holder.kill()?;
     let mut faults = Faults::new(KINDS);
     let early = sweep(&field, "early")?;
     let is_early = Instant::now() < first_end;
@@ -81,9 +81,9 @@ fn swept(context: &mut Context, leases: usize) -> Result<Figure, CaseError> {
     context.deadline().sleep(over.saturating_duration_since(Instant::now()), "the term of the holder")?;
     let pass = sweep(&field, "sweeper")?;
     let audit = field.audit()?;
-    faults.look_at_whole(&audit, "the file")?;
+    faults.look_at_whole(&*audit, "the file")?;
     for task in &tasks {
-        faults.look_at_chain(&audit, task, task)?;
+        faults.look_at_chain(&*audit, task, task)?;
     }
     let items = audit.items()?;
     let free = items.iter().filter(|item| item.status == "pending" && item.attempt == 1).count();
