@@ -28,6 +28,15 @@ struct Lines {
 
 /// Runs all tests of the crates instrumented, with `args` passed on to cargo-llvm-cov.
 pub(crate) fn run(root: &Path, args: &[OsString]) -> ExitCode {
+    let version = cargo(root, &Tools::Named)
+        .args(["llvm-cov", "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    if !version.is_ok_and(|status| status.success()) {
+        eprintln!("xtask: {NO_TOOL}");
+        return ExitCode::FAILURE;
+    }
     let tools = match llvm::tools(root) {
         Ok(tools) => tools,
         Err(why) => {
@@ -36,12 +45,6 @@ pub(crate) fn run(root: &Path, args: &[OsString]) -> ExitCode {
         }
     };
     let cargo = || cargo(root, &tools);
-    let is_there =
-        cargo().args(["llvm-cov", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !is_there.is_ok_and(|status| status.success()) {
-        eprintln!("xtask: {NO_TOOL}");
-        return ExitCode::FAILURE;
-    }
     let lcov = root.join(FOLDER).join("lcov.info");
     let measured = succeeds(
         cargo()
