@@ -105,7 +105,7 @@ fn write(folder: &Path, name: &str, features: &[&str], body: &str) {
          tokio = {{ version = \"1\", features = [\"macros\", \"rt\", \"time\"] }}\n",
         path.display()
     );
-    let file = folder.join("agent.db");
+    let file = folder.join("agent.db").display().to_string();
     let main = format!(
         "#[tokio::main(flavor = \"current_thread\")]\nasync fn main() -> Result<(), Box<dyn std::error::Error>> {{\n\
          let file = {file:?};\nlet urls = [\"memory:\".to_owned(), format!(\"sqlite:{{file}}\")];\n\
