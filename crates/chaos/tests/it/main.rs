@@ -5,6 +5,8 @@
 
 mod command_line;
 mod failed_sync;
+mod kept;
+mod memory;
 mod planted;
 mod quick;
 mod runner;
