@@ -1,21 +1,23 @@
 //! Measures what the tests run through, with cargo-llvm-cov: HTML for people, and one figure for each component.
 
+mod llvm;
+
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+
+use llvm::Tools;
 
 /// Where the report goes, below the root of the workspace.
 const FOLDER: &str = "target/steadfast/coverage";
-/// Where Debian puts its LLVMs, one folder each.
-const LLVMS: &str = "/usr/lib";
 
 const NO_TOOL: &str =
     "cargo-llvm-cov is not there: install it by `cargo install cargo-llvm-cov --locked`, and LLVM's tools by
-`apt-get install llvm-19` or `rustup component add llvm-tools`";
+`rustup component add llvm-tools` or `apt-get install llvm-19`";
 
 /// Lines of one component: how many there are, and how many were run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,19 +28,29 @@ struct Lines {
 
 /// Runs all tests of the crates instrumented, with `args` passed on to cargo-llvm-cov.
 pub(crate) fn run(root: &Path, args: &[OsString]) -> ExitCode {
-    let is_there =
-        cargo(root).args(["llvm-cov", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !is_there.is_ok_and(|status| status.success()) {
+    let version = cargo(root, &Tools::Named)
+        .args(["llvm-cov", "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    if !version.is_ok_and(|status| status.success()) {
         eprintln!("xtask: {NO_TOOL}");
         return ExitCode::FAILURE;
     }
+    let tools = match llvm::tools(root) {
+        Ok(tools) => tools,
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let cargo = || cargo(root, &tools);
     let lcov = root.join(FOLDER).join("lcov.info");
-    let measured =
-        succeeds(
-            cargo(root)
-                .args(["llvm-cov", "--workspace", "--exclude", "xtask", "--html", "--output-dir", FOLDER])
-                .args(args),
-        ) && succeeds(cargo(root).args(["llvm-cov", "report", "--lcov", "--output-path"]).arg(&lcov));
+    let measured = succeeds(
+        cargo()
+            .args(["llvm-cov", "--workspace", "--exclude", "xtask", "--html", "--output-dir", FOLDER])
+            .args(args),
+    ) && succeeds(cargo().args(["llvm-cov", "report", "--lcov", "--output-path"]).arg(&lcov));
     if !measured {
         return ExitCode::FAILURE;
     }
@@ -60,32 +72,14 @@ pub(crate) fn run(root: &Path, args: &[OsString]) -> ExitCode {
     }
 }
 
-/// Cargo in the root of the workspace, with Debian's LLVM tools unless others are named or rustup has its own.
-fn cargo(root: &Path) -> Command {
+/// Cargo in the root of the workspace, with these tools.
+fn cargo(root: &Path, tools: &Tools) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root);
-    let is_named = |name| env::var_os(name).is_some();
-    if !is_named("LLVM_COV")
-        && !is_named("LLVM_PROFDATA")
-        && let Some(tools) = newest_tools(Path::new(LLVMS))
-    {
-        cargo.env("LLVM_COV", tools.join("llvm-cov")).env("LLVM_PROFDATA", tools.join("llvm-profdata"));
+    if let Tools::In(folder) = tools {
+        cargo.env("LLVM_COV", folder.join("llvm-cov")).env("LLVM_PROFDATA", folder.join("llvm-profdata"));
     }
     cargo
-}
-
-/// The `bin` folder of the newest `llvm-N` that has both tools: an older one cannot read what rustc's LLVM writes.
-fn newest_tools(llvms: &Path) -> Option<PathBuf> {
-    let versions = fs::read_dir(llvms).ok()?.filter_map(|entry| {
-        let name = entry.ok()?.file_name().into_string().ok()?;
-        name.strip_prefix("llvm-")?.parse::<u32>().ok()
-    });
-    let tools = |version: u32| llvms.join(format!("llvm-{version}")).join("bin");
-    let has_both = |version: &u32| {
-        let tools = tools(*version);
-        tools.join("llvm-cov").exists() && tools.join("llvm-profdata").exists()
-    };
-    versions.filter(has_both).max().map(tools)
 }
 
 fn succeeds(command: &mut Command) -> bool {
@@ -160,24 +154,5 @@ mod tests {
         assert_eq!(components["store"], Lines { found: 20, hit: 13 });
         assert_eq!(as_text(&components).lines().next_back(), Some("store           65.0% of     20 lines"));
         assert!(as_json(&components).contains(r#"{"component":"leases","lines":3,"run":3,"percent":100.0}"#));
-    }
-
-    #[test]
-    fn the_newest_llvm_with_both_tools_is_taken() {
-        let folder = env::temp_dir().join(format!("steadfast-llvms-{}", std::process::id()));
-        for (version, tools) in [
-            ("9", &["llvm-cov", "llvm-profdata"][..]),
-            ("14", &["llvm-cov", "llvm-profdata"]),
-            ("20", &["llvm-cov"]),
-        ] {
-            let bin = folder.join(format!("llvm-{version}/bin"));
-            fs::create_dir_all(&bin).unwrap();
-            for tool in tools {
-                fs::write(bin.join(tool), "").unwrap();
-            }
-        }
-        assert_eq!(newest_tools(&folder), Some(folder.join("llvm-14/bin")));
-        fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(newest_tools(&folder), None);
     }
 }

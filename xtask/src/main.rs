@@ -10,7 +10,7 @@ mod runner;
 mod tidy;
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,7 +24,8 @@ Verbs:
   chaos [ARGS…]   kill real processes and check what was recovered (`cargo xtask chaos --help`)
   perf [ARGS…]    measure against a floor in the same process (`cargo xtask perf --help`)
   stress [ARGS…]  load one file with many processes and workers (`cargo xtask stress --help`)
-  all [ARGS…]     chaos, perf and stress, one after the other, with the same ARGS
+  all [ARGS…]     chaos, perf and stress, one after the other, with the same ARGS; `--json all.json`
+                  becomes all.chaos.json, all.perf.json and all.stress.json
   prove [ARGS…]   try to break each promise, in campaigns (`cargo xtask prove --help`)
   smoke URL       probe a store in production (`cargo xtask smoke --help`)
   coverage        run all tests instrumented: HTML, and a figure for each component
@@ -66,12 +67,50 @@ fn all(args: &[OsString]) -> ExitCode {
     let mut told = Vec::new();
     for matrix in MATRICES {
         print(&format!("=== {matrix} ===\n"));
-        let code = runner::run(&workspace_root(), matrix, args);
+        let code = runner::run(&workspace_root(), matrix, &with_own_json(args, matrix));
         told.push(format!("{matrix} {}", if code == 0 { "passed" } else { "FAILED" }));
         worst = worst.max(code);
     }
     print(&format!("=== {} ===\n", told.join(", ")));
     ExitCode::from(worst)
+}
+
+/// The same arguments with a JSON report of this matrix's own: `--json all.json` becomes `--json all.chaos.json`.
+fn with_own_json(args: &[OsString], matrix: &str) -> Vec<OsString> {
+    const FLAG: &str = "--json";
+    let mut own = Vec::with_capacity(args.len());
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        if arg == "--" {
+            // What follows are names of cases, whatever they look like.
+            own.push(arg.clone());
+            own.extend(args.by_ref().cloned());
+        } else if arg == FLAG {
+            own.push(arg.clone());
+            own.extend(args.next().map(|file| own_file(file, matrix)));
+        } else if let Some(file) = arg.to_str().and_then(|arg| arg.strip_prefix("--json=")) {
+            let mut joined = OsString::from("--json=");
+            joined.push(own_file(file.as_ref(), matrix));
+            own.push(joined);
+        } else {
+            own.push(arg.clone());
+        }
+    }
+    own
+}
+
+/// The file with the name of the matrix before its extension; at the end, when it has none.
+fn own_file(file: &OsStr, matrix: &str) -> OsString {
+    let path = Path::new(file);
+    let Some(stem) = path.file_stem() else { return file.to_owned() };
+    let mut name = stem.to_owned();
+    name.push(".");
+    name.push(matrix);
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name).into_os_string()
 }
 
 fn tidy_verb(args: &[OsString]) -> ExitCode {

@@ -2,7 +2,8 @@
 //! made and what is in it.
 
 use std::fmt::{self, Write as _};
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use rusqlite::types::ValueRef;
@@ -12,7 +13,7 @@ use crate::audit::sql::DIAGNOSIS;
 use crate::case::Settings;
 use crate::report::CaseReport;
 
-/// The file beside a database.
+/// The file beside a database. Several in one folder share it, one after the other.
 const FILE: &str = "diagnosis.txt";
 /// How deep below the case's folder databases lie.
 const DEPTH_MAX: usize = 3;
@@ -24,14 +25,21 @@ pub fn beside_databases(folder: &Path, settings: &Settings, case: &CaseReport) {
 
 fn below(folder: &Path, settings: &Settings, case: &CaseReport, depth: usize) {
     let Ok(entries) = fs::read_dir(folder) else { return };
-    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    for path in paths {
         if path.is_dir() && depth < DEPTH_MAX {
             below(&path, settings, case, depth + 1);
         } else if path.extension().is_some_and(|extension| extension == "db") {
             // A diagnosis that cannot be written leaves the database itself.
-            drop(fs::write(folder.join(FILE), of(&path, settings, case)));
+            drop(append(&folder.join(FILE), &of(&path, settings, case)));
         }
     }
+}
+
+fn append(file: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().append(true).create(true).open(file)?;
+    writeln!(file, "{text}")
 }
 
 fn of(database: &Path, settings: &Settings, case: &CaseReport) -> String {

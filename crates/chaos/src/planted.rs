@@ -28,6 +28,8 @@ pub enum Planted {
     NoHeartbeat,
     /// The sweeper does not sweep.
     SkipSweep,
+    /// The sweeper's clock is far ahead of everybody else's. In memory there is one clock for all.
+    ClockAhead,
     /// The model is asked beside the cache.
     NoCache,
     /// A command is run beside the ledger.
@@ -56,6 +58,7 @@ impl Planted {
             Self::Dawdle => "dawdle",
             Self::NoHeartbeat => "no-heartbeat",
             Self::SkipSweep => "skip-sweep",
+            Self::ClockAhead => "clock-ahead",
             Self::NoCache => "no-cache",
             Self::RerunTool => "rerun-tool",
             Self::WorkTwice => "work-twice",

@@ -1,5 +1,7 @@
-//! `smoke`: a probe for a store in production. It goes once through every component on a task of its own that nobody
-//! else can claim, measures each answer, looks at the store's health, and leaves behind one finished task.
+//! `smoke`: a probe for a store in production. On a task of its own, whose item nobody else can claim, it goes once
+//! through leases, checkpoints, the resume plan, tool calls, model answers and the settlement, measures each answer, looks
+//! at the store's health, and leaves behind one finished task. It does not sweep: that would reclaim other people's
+//! items. What a probe that was killed has left, the next one calls off.
 
 use std::time::{Duration, Instant};
 
@@ -8,11 +10,12 @@ use steadfast_checkpoints::{ChainReport, CheckpointManager, CheckpointOptions, N
 use steadfast_idempotency::{
     Effect, LedgerOptions, LlmAnswer, LlmCache, LlmCacheOptions, LlmRequest, ToolCall, ToolLedger, ToolOutput,
 };
+use steadfast_recovery::resume_plan;
 use steadfast_store::env::Env;
 use steadfast_store::{
-    Batch, Claim, Committed, CreateTask, Delay, Enqueue, FinishTask, Guard, HolderId, InvalidateOperation,
-    Label, Monitoring, OperationKey, Payload, Renew, Settle, SettleItem, Store, StoreExt, TaskEnd, TaskId,
-    Term, TransitionId, WorkItemId, open,
+    Batch, CancelItem, Claim, Committed, CreateTask, Delay, Enqueue, FinishTask, Guard, HolderId,
+    InvalidateOperation, Label, Monitoring, OperationKey, Payload, Renew, Requeue, Settle, SettleItem,
+    Status, Store, StoreExt, TaskEnd, TaskId, Term, TransitionId, WorkItemId, WorkItemPage, open,
 };
 
 use crate::case::{Case, CaseError, Context, Needs, Runs};
@@ -22,7 +25,7 @@ use crate::report::{Figure, Unit};
 pub const CASES: &[Case] = &[Case {
     id: "smoke",
     title: "Smoke Test",
-    shows: "Every component answers on this store, in time, and nothing waits for a sweep.",
+    shows: "Leases, checkpoints, resume plan, ledger and cache answer on this store, in time. It sweeps nothing.",
     needs: Needs::Anything,
     runs: Runs::of(1, 1),
     run,
@@ -30,6 +33,8 @@ pub const CASES: &[Case] = &[Case {
 
 /// The operation kind and tool of everything that the probe leaves.
 const KIND: &str = "steadfast-smoke";
+/// Items of earlier probes that one probe calls off.
+const LEFTOVERS_MAX: u32 = 100;
 /// How long the probe's lease lasts: it is settled long before.
 const TERM: Duration = Duration::from_mins(1);
 /// The reference's limits: creation, verification, look-ups.
@@ -64,6 +69,7 @@ async fn probe(context: &mut Context) -> Result<(), CaseError> {
     let task = TaskId::new(&name).map_err(refused("take a name"))?;
     let kind = Label::new(KIND).map_err(refused("take a label"))?;
     let mut probe = Probe { context, store, name, task, kind };
+    probe.call_off_leftovers().await?;
     let guard = probe.claim_own_item().await?;
     probe.checkpoints(&guard).await?;
     probe.tools().await?;
@@ -88,6 +94,35 @@ impl Probe<'_> {
     fn took(&mut self, name: &str, began: Instant, limit_ms: f64) {
         let figure = Figure::new(name, began.elapsed().as_secs_f64() * 1_000.0, Unit::Ms);
         self.context.check(figure.at_most(limit_ms).advisory());
+    }
+
+    /// A probe that was killed leaves its item under a lease; the sweep then makes a dead letter of it, since nobody may
+    /// claim it. Its task is over with it. Whoever is first of several probes calls it off.
+    async fn call_off_leftovers(&mut self) -> Result<(), CaseError> {
+        const WHAT: &str = "call off what an earlier probe left";
+        let before_all = WorkItemId::new(format!("{KIND}-")).map_err(refused(WHAT))?;
+        let (status, after) = (Some(Status::Failed), Some(before_all));
+        let page = WorkItemPage { task: None, status, after, limit: LEFTOVERS_MAX };
+        let found = self.store.work_items(page).await.map_err(refused(WHAT))?;
+        let mut cleared = 0;
+        for item in found.into_iter().take_while(|item| item.id.as_str().starts_with(KIND)) {
+            if item.kind.as_str() != KIND {
+                continue;
+            }
+            let mut batch = Batch::durable();
+            let requeue = TransitionId::generate(self.store.env());
+            // Taken back and called off at once: no worker sees it in between.
+            batch.add(Requeue { requeue, item: item.id.clone(), delay: Delay::ZERO });
+            batch.add(CancelItem { item: item.id });
+            batch.add(FinishTask { task: item.task, end: TaskEnd::Cancelled, result: Payload::empty() });
+            match self.store.commit(batch).await.map_err(refused(WHAT))? {
+                Committed::Applied(_) => cleared += 1,
+                // Another probe was first.
+                Committed::Rejected(_) => {}
+            }
+        }
+        self.context.check(Figure::count("leftovers_cleared", cleared).reported());
+        Ok(())
     }
 
     /// Task, item and claim are one batch: the item is leased before anybody else can see it.
@@ -143,6 +178,12 @@ impl Probe<'_> {
         let chain = manager.verify_chain(&self.task).await.map_err(refused("verify a chain"))?;
         let is_whole = report.is_verified() && matches!(chain, ChainReport::Intact { length: 1, .. });
         self.context.check(Figure::count("checkpoints_verified", usize::from(is_whole)).at_least(1.0));
+        let began = Instant::now();
+        let plan = resume_plan(&manager, &self.task).await.map_err(refused("plan a resume"))?;
+        self.took("resume_plan_ms", began, VERIFY_MAX_MS);
+        let from = plan.from.map(|checkpoint| checkpoint.header.id);
+        let is_right = from == Some(prepared.id()) && plan.in_doubt.is_empty() && plan.pending.is_empty();
+        self.context.check(Figure::count("resume_points_found", usize::from(is_right)).at_least(1.0));
         Ok(())
     }
 
@@ -204,7 +245,7 @@ impl Probe<'_> {
 fn tell(context: &mut Context, now: &Monitoring) {
     #[allow(clippy::cast_precision_loss, reason = "rows of a store")]
     let count = |name: &str, count: u64| Figure::new(name, count as f64, Unit::Count);
-    let of = |counts: &[(steadfast_store::Status, u64)]| counts.iter().map(|(_, count)| count).sum();
+    let of = |counts: &[(Status, u64)]| counts.iter().map(|(_, count)| count).sum();
     context.check(count("expired_leases", now.health.expired_leases).reported());
     context.check(count("work_items", of(&now.health.work_items)).reported());
     context.check(count("tasks", of(&now.health.tasks)).reported());

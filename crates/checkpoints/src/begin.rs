@@ -7,10 +7,12 @@ use steadfast_store::{
     Label, Operation, OperationEnd, OperationKey, OperationPage, OperationRecord, OperationStatus,
     OperationToken, Payload, RESOLVE_PATIENCE, Reason, StoreError, TaskId, Term, WallTime, commit_resolved,
 };
+use tracing::Instrument;
 
 use crate::error::CheckpointError;
 use crate::manager::CheckpointManager;
 use crate::step::{Prepared, Step};
+use crate::telemetry;
 
 /// What the keys of begun steps begin with.
 pub const STEP_KEYS: &str = "step:";
@@ -185,6 +187,16 @@ impl CheckpointManager {
     /// # Errors
     /// [`CheckpointError::Rejected`] when there is no such task, or the lease is stale; [`CheckpointError::Store`].
     pub async fn begin_step(
+        &self,
+        task: &TaskId,
+        name: Label,
+        lease: Option<Guard>,
+    ) -> Result<Begun, CheckpointError> {
+        let span = telemetry::begin_step(task, &name);
+        self.begin(task, name, lease).instrument(span).await
+    }
+
+    async fn begin(
         &self,
         task: &TaskId,
         name: Label,

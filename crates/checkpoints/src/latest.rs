@@ -1,10 +1,12 @@
 //! The checkpoint to go on from: the newest that verifies now, and why each newer one does not.
 
 use steadfast_store::{Checkpoint, CheckpointId, CheckpointPage, Digest, SequenceNumber, TaskId};
+use tracing::Instrument;
 
 use crate::error::CheckpointError;
 use crate::manager::CheckpointManager;
 use crate::step::ERROR_BOUNDARY;
+use crate::telemetry;
 use crate::verify::{Fault, VerificationReport};
 
 /// The newest one is read alone, since it is mostly the answer; each further page is twice as long.
@@ -130,6 +132,10 @@ impl CheckpointManager {
     /// # Errors
     /// [`CheckpointError::NoSuchTask`]; [`CheckpointError::Store`].
     pub async fn last_verified(&self, task: &TaskId) -> Result<LastVerified, CheckpointError> {
+        self.search(task).instrument(telemetry::last_verified(task)).await
+    }
+
+    async fn search(&self, task: &TaskId) -> Result<LastVerified, CheckpointError> {
         let no_such_task = || CheckpointError::NoSuchTask { task: task.clone() };
         let task = self.store().task(task).await?.ok_or_else(no_such_task)?;
         let mut search = Search { next: task.head, link: Some(task.head_link), skipped: Vec::new() };

@@ -8,13 +8,14 @@ use steadfast_store::{
     RESOLVE_PATIENCE, RecordVerification, SequenceNumber, Store, StoreError, TaskId, Verdict,
     commit_one_resolved, commit_resolved,
 };
+use tracing::Instrument;
 
 use crate::error::CheckpointError;
 use crate::evidence::beside::Beside;
 use crate::evidence::look::Looker;
 use crate::evidence::{EvidencePack, EvidenceReport, Judgement, Verifiers};
 use crate::step::{NewCheckpoint, Prepared, Step};
-use crate::telemetry;
+use crate::telemetry::{self, Watch};
 use crate::verify::{VerificationReport, trusted_evidence};
 
 /// The head of no task.
@@ -80,6 +81,7 @@ pub struct CheckpointManager {
 impl CheckpointManager {
     /// A manager over `store`, which knows no queries and no verifiers yet.
     pub fn new(store: Arc<dyn Store>, options: CheckpointOptions) -> Self {
+        telemetry::register();
         Self { store, options: Arc::new(options), verifiers: Arc::default() }
     }
 
@@ -190,6 +192,17 @@ impl CheckpointManager {
         guard: Option<Guard>,
         also: impl FnOnce(&mut Batch),
     ) -> Result<Step, CheckpointError> {
+        let span = telemetry::commit_step(prepared, guard.as_ref());
+        self.look_and_commit(prepared, guard, also).instrument(span).await
+    }
+
+    async fn look_and_commit(
+        &self,
+        prepared: &Prepared,
+        guard: Option<Guard>,
+        also: impl FnOnce(&mut Batch),
+    ) -> Result<Step, CheckpointError> {
+        let watch = Watch::start(self.store.env());
         let mut batch = Batch::durable();
         let append = match guard {
             Some(guard) => batch.add_guarded(guard, prepared.command()),
@@ -208,7 +221,7 @@ impl CheckpointManager {
         }
         let committed = commit_resolved(&*self.store, batch, RESOLVE_PATIENCE).await?;
         let applied = committed.into_applied()?;
-        telemetry::committed();
+        telemetry::committed(&watch);
         Ok(Step { appended: applied.get(append)?.clone(), applied })
     }
 
@@ -275,6 +288,11 @@ impl CheckpointManager {
     /// [`CheckpointError::NoSuchCheckpoint`]; [`CheckpointError::Store`] when it could not be read, or the verdict not
     /// be recorded.
     pub async fn verify(&self, id: CheckpointId) -> Result<VerificationReport, CheckpointError> {
+        self.look_and_record(id).instrument(telemetry::verify(id)).await
+    }
+
+    async fn look_and_record(&self, id: CheckpointId) -> Result<VerificationReport, CheckpointError> {
+        let watch = Watch::start(self.store.env());
         let checkpoint = self.get(id).await?.ok_or(CheckpointError::NoSuchCheckpoint { checkpoint: id })?;
         let report = self.inspect(&checkpoint).await;
         telemetry::verified(&report);
@@ -282,6 +300,7 @@ impl CheckpointManager {
             let record = RecordVerification { checkpoint: id, verdict, detail: report.detail() };
             commit_one_resolved(&*self.store, Durability::Relaxed, record).await?;
         }
+        telemetry::verdict_recorded(&watch);
         Ok(report)
     }
 }

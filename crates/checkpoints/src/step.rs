@@ -104,6 +104,11 @@ impl Prepared {
         self.command.checkpoint
     }
 
+    /// The task that it is for.
+    pub(crate) fn task(&self) -> &TaskId {
+        &self.command.task
+    }
+
     /// The command, for a batch of the caller's own. Its evidence is not looked at then; see
     /// [`CheckpointManager::check`](crate::CheckpointManager::check).
     pub fn command(&self) -> AppendCheckpoint {

@@ -6,9 +6,11 @@ use steadfast_store::{
     Batch, Committed, Durability, FinishOperation, Guard, OperationEnd, OperationKey, OperationStatus,
     OperationToken, PayloadTooLarge, RESOLVE_PATIENCE, Store, StoreTime, commit_resolved,
 };
+use tracing::Instrument;
 
 use crate::call::ToolOutput;
 use crate::error::LedgerError;
+use crate::telemetry;
 
 /// The intent is written down: call the tool now, then finish. Cloning it makes no second attempt. Dropping it
 /// without a result leaves the call as a crash would, for as long as its lease or its term lasts;
@@ -85,7 +87,7 @@ impl Attempt {
     /// [`LedgerError::LeaseLost`]: hand in the result by [`late`](Self::late). [`LedgerError::TakenOver`] and
     /// [`LedgerError::Ended`]: the call has another outcome. [`LedgerError::TooLarge`]; [`LedgerError::Store`].
     pub async fn finish(&self, output: ToolOutput) -> Result<OperationStatus, LedgerError> {
-        self.submit(output, self.lease.clone()).await
+        self.submit(output, self.lease.clone()).instrument(telemetry::record(self, false)).await
     }
 
     /// Records a result that came after the lease was lost: evidence of what happened, which settles the doubt about
@@ -95,7 +97,7 @@ impl Attempt {
     /// # Errors
     /// As [`finish`](Self::finish), without the lease.
     pub async fn late(&self, output: ToolOutput) -> Result<OperationStatus, LedgerError> {
-        self.submit(output, None).await
+        self.submit(output, None).instrument(telemetry::record(self, true)).await
     }
 
     /// Says that the tool was not called, and will not be by this attempt: whoever asks next makes the call at once.

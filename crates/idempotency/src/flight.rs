@@ -66,8 +66,15 @@ pub(crate) struct Flight {
 }
 
 impl Flight {
-    /// Begins the operation, or says what became of it.
-    pub(crate) async fn ask(&self, intent: &Intent) -> Result<Call, LedgerError> {
+    /// Begins the operation, or says what became of it; and how long it took to say so.
+    pub(crate) async fn ask(&self, intent: &Intent) -> Result<(Call, Duration), LedgerError> {
+        let clock = self.store.env().clock();
+        let began = clock.monotonic();
+        let answer = self.find_or_begin(intent).await?;
+        Ok((answer, clock.monotonic().saturating_sub(began)))
+    }
+
+    async fn find_or_begin(&self, intent: &Intent) -> Result<Call, LedgerError> {
         for _ in 0..ROUNDS_MAX {
             // One that has ended is answered by this one read.
             if let Some(record) = self.store.operation(&intent.key).await?
@@ -145,20 +152,21 @@ impl Flight {
         }
     }
 
-    /// Asks until the call is not in flight any more, or the wait is over.
-    pub(crate) async fn begun_or_replayed(&self, intent: &Intent) -> Result<Call, LedgerError> {
+    /// Asks until the call is not in flight any more, or the wait is over. The time is that of the asking which was
+    /// answered, without the wait for somebody else.
+    pub(crate) async fn begun_or_replayed(&self, intent: &Intent) -> Result<(Call, Duration), LedgerError> {
         let clock = self.store.env().clock();
         let end = clock.monotonic().saturating_add(self.wait);
         loop {
             // Before the look: an end that comes after it must end the wait.
             let seen = self.store.change_stamp();
-            let answer = self.ask(intent).await?;
+            let (answer, took) = self.ask(intent).await?;
             let left = end.saturating_sub(clock.monotonic());
             match answer {
                 Call::InFlight { key, expires_at } if !left.is_zero() => {
                     self.while_owned(&key, expires_at, seen, left.min(IN_FLIGHT_POLL)).await?;
                 }
-                answer => return Ok(answer),
+                answer => return Ok((answer, took)),
             }
         }
     }

@@ -7,6 +7,7 @@ use steadfast_store::{
     Durability, FinishOperation, InvalidSpan, OperationEnd, OperationKey, OperationStatus, Store, StoreTime,
     Term,
 };
+use tracing::Instrument;
 
 use crate::attempt::{Attempt, submit};
 use crate::call::{ToolCall, ToolOutput};
@@ -14,6 +15,7 @@ use crate::doubt::Doubt;
 use crate::error::LedgerError;
 use crate::flight::Flight;
 use crate::stats::Counters;
+use crate::telemetry;
 
 /// How long a call that was begun under no lease is its caller's, when the options do not say otherwise.
 pub const TERM_DEFAULT: Duration = Duration::from_mins(5);
@@ -124,7 +126,7 @@ impl ToolLedger {
     pub fn new(store: Arc<dyn Store>, options: LedgerOptions) -> Result<Self, InvalidSpan> {
         let LedgerOptions { term, wait } = options;
         let flight = Flight { store, term: Term::new(term)?, wait };
-        Ok(Self { flight, counters: Arc::default() })
+        Ok(Self { flight, counters: Counters::shared() })
     }
 
     /// Asks for a call. When it is [`Begun`](Call::Begun) here, its intent has been written down: durably unless the
@@ -138,9 +140,10 @@ impl ToolLedger {
     /// the call is stale; [`LedgerError::EmptyKey`]; [`LedgerError::Contended`]; [`LedgerError::Store`]. The tool is
     /// not to be called after any of them.
     pub async fn call(&self, call: &ToolCall) -> Result<Call, LedgerError> {
-        let answer = self.flight.ask(&call.intent()?).await?;
+        let intent = call.intent()?;
+        let (answer, took) = self.flight.ask(&intent).instrument(telemetry::call(&intent)).await?;
         match &answer {
-            Call::Replayed(_) => self.counters.replayed(),
+            Call::Replayed(_) => self.counters.replayed(took),
             Call::InDoubt(_) => self.counters.doubted(),
             Call::Begun(_) | Call::InFlight { .. } => {}
         }

@@ -34,6 +34,7 @@ mod ledger;
 mod llm;
 mod run;
 mod stats;
+mod telemetry;
 
 /// The store below, for those who depend on this crate alone.
 pub use steadfast_store as store;

@@ -2,11 +2,15 @@
 
 use std::future::Future;
 
+use tracing::Instrument;
+
 use crate::attempt::{Abandoning, Attempt};
 use crate::call::{ToolCall, ToolOutput};
 use crate::doubt::Doubt;
 use crate::error::LedgerError;
+use crate::flight::Intent;
 use crate::ledger::{Call, ToolLedger};
+use crate::telemetry;
 
 /// What came of a call, and whether it was made just now.
 ///
@@ -116,8 +120,23 @@ impl ToolLedger {
         C: Future<Output = Found>,
     {
         let intent = call.intent()?;
+        self.run_intent(call, &intent, tool, check).instrument(telemetry::run(&intent)).await
+    }
+
+    async fn run_intent<F, C>(
+        &self,
+        call: &ToolCall,
+        intent: &Intent,
+        tool: impl FnOnce(Attempt) -> F,
+        check: impl Fn(Doubt) -> C,
+    ) -> Result<Ran, LedgerError>
+    where
+        F: Future<Output = ToolOutput>,
+        C: Future<Output = Found>,
+    {
         loop {
-            match self.flight.begun_or_replayed(&intent).await? {
+            let (answer, lasted) = self.flight.begun_or_replayed(intent).await?;
+            match answer {
                 Call::Begun(attempt) => {
                     self.counters.executed();
                     let broken_off = Abandoning::unless_finished(&attempt);
@@ -126,7 +145,7 @@ impl ToolLedger {
                     return self.flight.record(attempt, output).await;
                 }
                 Call::Replayed(output) => {
-                    self.counters.replayed();
+                    self.counters.replayed(lasted);
                     return Ok(Ran { output, replayed: true });
                 }
                 Call::InFlight { key, .. } => {

@@ -1,9 +1,21 @@
 //! What a ledger and a cache have done so far, counted in this process since they were made, and by the `metrics` facade.
 //! Clones count together.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use metrics::counter;
+use metrics::{counter, histogram};
+
+const EXECUTIONS: &str = "steadfast_tool_executions_total";
+const REPLAYS: &str = "steadfast_tool_replays_total";
+const DOUBTS: &str = "steadfast_tool_doubts_total";
+const REPLAY_SECONDS: &str = "steadfast_tool_replay_seconds";
+const HITS: &str = "steadfast_llm_cache_hits_total";
+const MISSES: &str = "steadfast_llm_cache_misses_total";
+const TOKENS_SAVED: &str = "steadfast_llm_tokens_saved_total";
+const COST_SAVED: &str = "steadfast_llm_cost_saved_micros_total";
+const LOOKUP_SECONDS: &str = "steadfast_llm_lookup_seconds";
 
 /// Counts of a tool ledger.
 #[derive(Debug, Default)]
@@ -51,18 +63,28 @@ impl LedgerStats {
 }
 
 impl Counters {
+    /// At 0, and shown so to the facade: the first increment of each is a change that an alert can see.
+    pub(crate) fn shared() -> Arc<Self> {
+        for name in [EXECUTIONS, REPLAYS, DOUBTS] {
+            counter!(name).increment(0);
+        }
+        Arc::default()
+    }
+
     pub(crate) fn executed(&self) {
-        counter!("steadfast_tool_executions_total").increment(1);
+        counter!(EXECUTIONS).increment(1);
         self.executions.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn replayed(&self) {
-        counter!("steadfast_tool_replays_total").increment(1);
+    /// A call was answered from the ledger, which took so long to say so.
+    pub(crate) fn replayed(&self, took: Duration) {
+        counter!(REPLAYS).increment(1);
+        histogram!(REPLAY_SECONDS).record(took.as_secs_f64());
         self.replays.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn doubted(&self) {
-        counter!("steadfast_tool_doubts_total").increment(1);
+        counter!(DOUBTS).increment(1);
         self.doubts.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -125,16 +147,25 @@ impl CacheStats {
 }
 
 impl CacheCounters {
+    /// At 0, and shown so to the facade: the first increment of each is a change that an alert can see.
+    pub(crate) fn shared() -> Arc<Self> {
+        for name in [HITS, MISSES, TOKENS_SAVED, COST_SAVED] {
+            counter!(name).increment(0);
+        }
+        Arc::default()
+    }
+
     pub(crate) fn missed(&self) {
-        counter!("steadfast_llm_cache_misses_total").increment(1);
+        counter!(MISSES).increment(1);
         self.misses.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// An answer of so many tokens and that price was not asked for again.
-    pub(crate) fn hit(&self, tokens: u64, cost_micros: u64) {
-        counter!("steadfast_llm_cache_hits_total").increment(1);
-        counter!("steadfast_llm_tokens_saved_total").increment(tokens);
-        counter!("steadfast_llm_cost_saved_micros_total").increment(cost_micros);
+    /// An answer of so many tokens and that price was not asked for again; finding it took so long.
+    pub(crate) fn hit(&self, tokens: u64, cost_micros: u64, took: Duration) {
+        counter!(HITS).increment(1);
+        counter!(TOKENS_SAVED).increment(tokens);
+        counter!(COST_SAVED).increment(cost_micros);
+        histogram!(LOOKUP_SECONDS).record(took.as_secs_f64());
         self.hits.fetch_add(1, Ordering::Relaxed);
         self.tokens_saved.fetch_add(tokens, Ordering::Relaxed);
         self.cost_saved.fetch_add(cost_micros, Ordering::Relaxed);

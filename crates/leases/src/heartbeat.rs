@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steadfast_store::within;
+use tracing::Instrument;
 
 use crate::hold::Hold;
+use crate::telemetry;
 
 /// The term has this many parts; a renewal is sent after each.
 const BEATS_PER_TERM: u32 = 3;
@@ -26,7 +28,8 @@ async fn beat(hold: &Hold) {
     let env = hold.store().env();
     let mut pause = until_next(hold);
     while within(env, pause, hold.ended()).await.is_none() {
-        pause = match hold.renew().await {
+        let renewal = hold.renew().instrument(telemetry::renew(hold.guard(), true));
+        pause = match renewal.await {
             Ok(()) => until_next(hold),
             Err(error) if error.may_pass() => {
                 (hold.term() / RETRIES_PER_TERM).clamp(RETRY_PAUSE.0, RETRY_PAUSE.1)

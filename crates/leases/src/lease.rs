@@ -8,6 +8,7 @@ use steadfast_store::{
     CommandError, Delay, Durability, Guard, Settle, SettleItem, Settled, StoreError, WorkItem,
     commit_one_resolved,
 };
+use tracing::Instrument;
 
 use crate::heartbeat;
 use crate::hold::{Hold, Loss};
@@ -149,7 +150,7 @@ impl Lease {
     /// # Errors
     /// [`RenewError`]; after [`RenewError::Store`] it may be tried again until the deadline.
     pub async fn renew(&self) -> Result<(), RenewError> {
-        self.hold.renew().await
+        self.hold.renew().instrument(telemetry::renew(self.hold.guard(), false)).await
     }
 
     /// The command that ends this lease, to be committed together with what was done under it, after all guarded
@@ -196,11 +197,16 @@ impl Lease {
     }
 
     async fn end(&self, settle: Settle, detail: String) -> Result<Settled, CommandError> {
+        let span = telemetry::finish(self.hold.guard(), settle);
+        self.commit_end(settle, detail).instrument(span).await
+    }
+
+    async fn commit_end(&self, settle: Settle, detail: String) -> Result<Settled, CommandError> {
         let how = settle;
         let settle = SettleItem { detail, ..self.settle(settle) };
         let settled = commit_one_resolved(self.hold.store(), Durability::Durable, settle).await?;
         self.hold.end(Loss::GivenUp);
-        telemetry::settled(how);
+        telemetry::settled(how, settled.status);
         Ok(settled)
     }
 }

@@ -8,6 +8,7 @@ use steadfast_store::{
     Batch, Claim, Committed, Durability, Guard, HolderId, InvalidSpan, Label, Settle, SettleItem, Store,
     StoreError, TaskId, Term, TransitionId, WorkItem, commit_one_resolved, commit_resolved,
 };
+use tracing::Instrument;
 
 use crate::hold::Hold;
 use crate::lease::Lease;
@@ -106,7 +107,9 @@ impl LeaseManager {
     /// # Errors
     /// [`InvalidSpan`] for a term out of bounds.
     pub fn new(store: Arc<dyn Store>, options: LeaseOptions) -> Result<Self, InvalidSpan> {
-        Ok(Self { store, term: Term::new(options.term)?, options: Arc::new(options) })
+        let term = Term::new(options.term)?;
+        telemetry::register();
+        Ok(Self { store, term, options: Arc::new(options) })
     }
 
     /// Claims the next available item: by priority, then by the time from which it is available. `None` when there
@@ -133,7 +136,8 @@ impl LeaseManager {
         let (answer, answered) = oneshot::channel();
         let (taken, is_taken) = oneshot::channel();
         let manager = self.clone();
-        self.store.env().runtime().spawn(Box::pin(async move {
+        let span = telemetry::claim(&self.options.holder, limit);
+        let claiming = async move {
             let claimed = manager.claim_now(limit).await;
             let guards: Vec<Guard> = claimed.iter().flatten().map(Lease::guard).collect();
             // A refused answer and one that is dropped unread look alike: nobody says that it was taken.
@@ -141,7 +145,8 @@ impl LeaseManager {
             if is_taken.await.is_err() {
                 manager.release(guards).await;
             }
-        }));
+        };
+        self.store.env().runtime().spawn(Box::pin(claiming.instrument(span)));
         // No await between the two lines, so nothing can come between reading the answer and saying so.
         let claimed = answered.await.map_err(|_| StoreError::Closed)?;
         let _ = taken.send(());
@@ -199,7 +204,7 @@ impl LeaseManager {
             }
             Committed::Rejected(rejection) => return Err(StoreError::Failed { source: rejection.into() }),
         };
-        telemetry::claimed(items.len());
+        telemetry::claimed(items.len(), env.clock().monotonic().saturating_sub(sent));
         Ok(items.into_iter().map(|item| self.lease(item, sent)).collect())
     }
 

@@ -12,6 +12,7 @@ use steadfast_store::{
     CommandError, Durability, MODEL_KEYS, PruneCheckpoints, PurgeOperations, Store, TOOL_KEYS, Task,
     TaskPage, commit_one_resolved,
 };
+use tracing::Instrument;
 
 use crate::telemetry;
 
@@ -80,6 +81,10 @@ impl Housekeeping {
     /// One round, now. Each page is a commit of its own; dropping the future ends it between two of them. Trouble with
     /// one kind of rows does not keep it from the others.
     pub async fn run_once(&self, store: &Arc<dyn Store>) -> HousekeepingStats {
+        self.round(store).instrument(telemetry::housekeeping(self.keep_checkpoints)).await
+    }
+
+    async fn round(&self, store: &Arc<dyn Store>) -> HousekeepingStats {
         let mut stats = HousekeepingStats::default();
         if let Some(keep) = self.keep_checkpoints {
             let pruned = prune_all(&**store, keep, &mut stats.checkpoints_pruned).await;

@@ -9,6 +9,9 @@ use steadfast_store::limits::PAGE_ROWS_MAX;
 use steadfast_store::{
     Abandonment, Checkpoint, Operation, OperationPage, OperationStatus, Store, StoreError, StoreTime, TaskId,
 };
+use tracing::Instrument;
+
+use crate::telemetry;
 
 /// Why there is no plan. Nothing was changed.
 ///
@@ -102,6 +105,10 @@ pub async fn resume_plan(
     checkpoints: &CheckpointManager,
     task: &TaskId,
 ) -> Result<ResumePlan, RecoveryError> {
+    make_plan(checkpoints, task).instrument(telemetry::resume_plan(task)).await
+}
+
+async fn make_plan(checkpoints: &CheckpointManager, task: &TaskId) -> Result<ResumePlan, RecoveryError> {
     let LastVerified { checkpoint, skipped } = checkpoints.last_verified(task).await?;
     let store = checkpoints.store();
     let (mut in_doubt, mut pending) = (BTreeMap::new(), BTreeMap::new());

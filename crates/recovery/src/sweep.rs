@@ -8,6 +8,7 @@ use steadfast_store::{
     Batch, Committed, RESOLVE_PATIENCE, Status, Store, StoreError, SweepExpired, Swept, TransitionId,
     commit_resolved,
 };
+use tracing::Instrument;
 
 use crate::housekeeping::Housekeeping;
 use crate::telemetry;
@@ -145,6 +146,7 @@ pub struct Sweeper {
 impl Sweeper {
     /// A sweeper over `store`.
     pub fn new(store: Arc<dyn Store>, options: SweepOptions) -> Self {
+        telemetry::register();
         Self { store, options }
     }
 
@@ -163,6 +165,10 @@ impl Sweeper {
     /// Trouble with the storage does not end the pass at once: a failed page is tried again, and counted in the
     /// [`errors`](SweepStats::errors) of the stats.
     pub async fn run_once(&self) -> SweepStats {
+        self.pass().instrument(telemetry::sweep(self.options.page)).await
+    }
+
+    async fn pass(&self) -> SweepStats {
         let env = self.store.env();
         let began = env.clock().monotonic();
         let mut stats = SweepStats::default();

@@ -1,9 +1,42 @@
 //! What sweeps and housekeeping tell the program around them, by the `metrics` and `tracing` facades.
 
 use metrics::{counter, histogram};
+use steadfast_store::TaskId;
+use tracing::{Span, debug_span};
 
 use crate::housekeeping::HousekeepingStats;
 use crate::sweep::SweepStats;
+
+/// Shows every counter at 0, so that its first increment is a change that an alert can see.
+pub(crate) fn register() {
+    for name in [
+        "steadfast_sweeps_total",
+        "steadfast_sweep_expired_found_total",
+        "steadfast_sweep_recovered_total",
+        "steadfast_sweep_failed_total",
+        "steadfast_sweep_errors_total",
+        "steadfast_checkpoints_pruned_total",
+        "steadfast_operations_purged_total",
+        "steadfast_housekeeping_errors_total",
+    ] {
+        counter!(name).increment(0);
+    }
+}
+
+/// Around one pass over the expired leases.
+pub(crate) fn sweep(page: u32) -> Span {
+    debug_span!("sweep", page)
+}
+
+/// Around one round of housekeeping.
+pub(crate) fn housekeeping(keep_checkpoints: Option<u32>) -> Span {
+    debug_span!("housekeeping", keep_checkpoints)
+}
+
+/// Around the making of a plan.
+pub(crate) fn resume_plan(task: &TaskId) -> Span {
+    debug_span!("resume_plan", %task)
+}
 
 pub(crate) fn swept(stats: &SweepStats) {
     counter!("steadfast_sweeps_total").increment(1);

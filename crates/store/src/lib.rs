@@ -43,6 +43,7 @@ mod sqlite;
 mod store;
 mod store_clock;
 mod sync;
+mod telemetry;
 mod time;
 mod url;
 

@@ -85,6 +85,20 @@ fn all_runs_every_matrix_and_tells_the_worst() {
 
 #[cfg(unix)]
 #[test]
+fn all_gives_every_matrix_a_json_report_of_its_own() {
+    let printed = |args: &[&str]| stdout(&xtask(args).env("CARGO", "echo").output().unwrap());
+    let (apart, joined) =
+        (printed(&["all", "--json", "out.d/all.json", "--quick"]), printed(&["all", "--json=all"]));
+    let after_names = printed(&["all", "--", "--json", "all.json"]);
+    for matrix in ["chaos", "perf", "stress"] {
+        assert!(apart.contains(&format!("-- {matrix} --json out.d/all.{matrix}.json --quick\n")), "{apart}");
+        assert!(joined.contains(&format!("-- {matrix} --json=all.{matrix}\n")), "{joined}");
+        assert!(after_names.contains(&format!("-- {matrix} -- --json all.json\n")), "{after_names}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
 fn coverage_without_its_tool_says_what_to_install() {
     let output = xtask(&["coverage"]).env("CARGO", "false").output().unwrap();
     assert_eq!(output.status.code(), Some(1));

@@ -1,7 +1,8 @@
 //! What the file really holds: read by plain SQL on a connection of the runner's own, and verified by its own
-//! computation. Nothing of the code under test takes part.
+//! computation. Nothing of the code under test takes part, but where the store is in memory ([`look`]).
 
 mod chain;
+pub mod look;
 pub(crate) mod sql;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
 pub use chain::{chain_faults, newest_verified};
+pub use look::{Look, Reads};
 
 /// How long a look waits for the write lock of somebody who recovers the log.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use steadfast_checkpoints::{CheckpointManager, CheckpointOptions, NewCheckpoint};
 use steadfast_store::{Label, TaskId};
 
-use super::{CrewError, Member, Trouble, report};
+use super::{CrewError, Member, Trouble};
 use crate::planted::Planted;
 use crate::worker::hex;
 
@@ -78,7 +78,7 @@ impl Member {
             all.longest_ms = all.longest_ms.max(longest.as_secs_f64() * 1_000.0);
         }
         all.peak_kib = peak_kib()?;
-        report(&all)
+        self.report(&all)
     }
 }
 

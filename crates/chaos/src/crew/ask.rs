@@ -10,7 +10,7 @@ use serde_json::json;
 use steadfast_idempotency::{LlmAnswer, LlmCache, LlmCacheOptions, LlmRequest};
 use steadfast_store::Digest;
 
-use super::{CrewError, Member, Trouble, report};
+use super::{CrewError, Member, Trouble};
 use crate::planted::Planted;
 use crate::recorder::Outside;
 
@@ -89,7 +89,7 @@ impl Member {
         let hit_rate = stats.hit_rate();
         let (tokens_saved, cost_saved_micros) = (stats.tokens_saved, stats.cost_saved_micros);
         let (hits, misses) = (stats.hits, stats.misses);
-        report(&AskReport { hits, misses, hit_rate, tokens_saved, cost_saved_micros, answers, trouble })
+        self.report(&AskReport { hits, misses, hit_rate, tokens_saved, cost_saved_micros, answers, trouble })
     }
 }
 

@@ -1,22 +1,25 @@
-//! Where a crew works: a folder with one shared database, and the runner's end of each member.
+//! Where a crew works: a folder with one shared database, or a store in memory, and the runner's end of each member.
 
 use std::fmt::Display;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
 
 use serde::de::DeserializeOwned;
 use steadfast_store::env::Env;
 use steadfast_store::{
-    Batch, Committed, CreateTask, Delay, Enqueue, Label, Payload, SqliteOptions, SqliteStore, Store, TaskId,
-    WorkItemId,
+    Batch, Committed, CreateTask, Delay, Enqueue, Label, MemoryStore, Payload, SqliteOptions, SqliteStore,
+    Store, TaskId, WorkItemId,
 };
 
+use super::inside::Inside;
 use super::{HOLDING, READY, REPORT};
-use crate::audit::Audit;
-use crate::case::{CaseError, Context, Deadline};
+use crate::audit::{Audit, Look, Reads};
+use crate::case::{Backend, CaseError, Context, Deadline};
 use crate::planted::Planted;
-use crate::process::Process;
+use crate::process::{Process, was_killed};
 use crate::recorder;
 
 /// Items in one batch when work is submitted.
@@ -28,6 +31,8 @@ const ATTEMPTS_MAX: u32 = 1_000;
 #[derive(Debug)]
 pub struct Field {
     folder: PathBuf,
+    /// The store itself, where it is in memory.
+    memory: Option<Arc<dyn Store>>,
     planted: Option<Planted>,
     deadline: Deadline,
 }
@@ -40,7 +45,11 @@ impl Field {
     pub fn new(context: &Context, name: &str) -> Result<Self, CaseError> {
         let folder = context.folder().join(name);
         fs::create_dir_all(&folder).map_err(CaseError::io("making the folder of a run"))?;
-        Ok(Self { folder, planted: context.settings().planted, deadline: context.deadline() })
+        let memory: Option<Arc<dyn Store>> = match context.settings().backend {
+            Backend::Sqlite => None,
+            Backend::Memory => Some(Arc::new(MemoryStore::new(Env::system()))),
+        };
+        Ok(Self { folder, memory, planted: context.settings().planted, deadline: context.deadline() })
     }
 
     /// A file in it.
@@ -53,12 +62,15 @@ impl Field {
         self.deadline
     }
 
-    /// Looks at the database by the runner's own SQL.
+    /// Looks at the database by the runner's own SQL; at a store in memory by its reads.
     ///
     /// # Errors
     /// What SQLite answers.
-    pub fn audit(&self) -> Result<Audit, CaseError> {
-        Ok(Audit::open(&self.path("agent.db"))?)
+    pub fn audit(&self) -> Result<Box<dyn Look>, CaseError> {
+        match &self.memory {
+            Some(store) => Ok(Box::new(Reads::of(store.clone()))),
+            None => Ok(Box::new(Audit::open(&self.path("agent.db"))?)),
+        }
     }
 
     /// Makes tasks with items each, in the order of their numbers, and closes the file again: the members begin with a
@@ -93,16 +105,19 @@ impl Field {
         })
     }
 
-    /// Does something with a store of the runner's own, opened for this and closed again.
+    /// Does something with a store of the runner's own, opened for this and closed again; with the store in memory.
     ///
     /// # Errors
     /// What `with` answers, or that the file could not be opened.
-    pub fn with_store<T>(
+    fn with_store<T>(
         &self,
-        with: impl AsyncFnOnce(&SqliteStore) -> Result<T, CaseError>,
+        with: impl AsyncFnOnce(&dyn Store) -> Result<T, CaseError>,
     ) -> Result<T, CaseError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         runtime.map_err(CaseError::io("starting a runtime"))?.block_on(async {
+            if let Some(store) = &self.memory {
+                return with(&**store).await;
+            }
             let options = SqliteOptions::new(self.path("agent.db"));
             let store =
                 SqliteStore::open(options, Env::system()).await.map_err(CaseError::store("open the file"))?;
@@ -127,7 +142,12 @@ impl Field {
         }
         arguments.push(job.to_owned());
         arguments.extend(options.iter().map(|(name, value)| format!("--{name}={value}")));
-        Ok(Hand { process: Process::start(name, &self.folder, arguments)?, deadline: self.deadline })
+        let member = match &self.memory {
+            // Its verb is what a process is told by.
+            Some(store) => Body::Thread(Inside::start(name, &arguments[1..], store.clone())?),
+            None => Body::Process(Process::start(name, &self.folder, arguments)?),
+        };
+        Ok(Hand { member, deadline: self.deadline })
     }
 
     /// Starts members with these options each, lets them all become ready, and then go together.
@@ -181,7 +201,7 @@ pub fn item_name(task: &str, item: usize) -> String {
     format!("{task}/{item:06}")
 }
 
-async fn commit(store: &SqliteStore, batch: Batch) -> Result<(), CaseError> {
+async fn commit(store: &dyn Store, batch: Batch) -> Result<(), CaseError> {
     const WHAT: &str = "take the work";
     match store.commit(batch).await.map_err(CaseError::store(WHAT))? {
         Committed::Applied(_) => Ok(()),
@@ -192,12 +212,28 @@ async fn commit(store: &SqliteStore, batch: Batch) -> Result<(), CaseError> {
 /// The runner's end of a member.
 #[derive(Debug)]
 pub struct Hand {
-    /// The process.
-    pub process: Process,
+    member: Body,
     deadline: Deadline,
 }
 
+/// What a member is.
+#[derive(Debug)]
+enum Body {
+    /// A process, on a file.
+    Process(Process),
+    /// A thread of the runner, on a store in memory.
+    Thread(Inside),
+}
+
 impl Hand {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match &self.member {
+            Body::Process(process) => process.name(),
+            Body::Thread(thread) => thread.name(),
+        }
+    }
+
     /// Waits until it could go.
     ///
     /// # Errors
@@ -217,9 +253,27 @@ impl Hand {
     /// Lets it go, or go on.
     ///
     /// # Errors
-    /// [`CaseError::Io`], when it has ended.
+    /// [`CaseError`], when it has ended.
     pub fn go(&mut self) -> Result<(), CaseError> {
-        self.process.say("go")
+        match &mut self.member {
+            Body::Process(process) => process.say("go"),
+            Body::Thread(thread) => thread.say("go"),
+        }
+    }
+
+    /// Kills it and waits for its end. Gives a moment after which it did nothing more.
+    ///
+    /// # Errors
+    /// [`CaseError`], when it had ended before.
+    pub fn kill(mut self) -> Result<Instant, CaseError> {
+        match &mut self.member {
+            Body::Process(process) => {
+                let killed = process.kill()?;
+                let status = process.wait(self.deadline)?;
+                if was_killed(status) { Ok(killed) } else { Err(process.ended(status)) }
+            }
+            Body::Thread(thread) => thread.kill().map(|()| Instant::now()),
+        }
     }
 
     /// Its report, once it is done; and it ends well.
@@ -228,21 +282,42 @@ impl Hand {
     /// [`CaseError`], when it gives none.
     pub fn report<T: DeserializeOwned>(mut self) -> Result<T, CaseError> {
         let line = self.wait_for(REPORT)?;
-        let read = serde_json::from_str(&line);
-        let read =
-            read.map_err(|error| self.process.error(&format!("reports what cannot be read ({error})")))?;
-        let status = self.process.wait(self.deadline)?;
-        if status.success() { Ok(read) } else { Err(self.process.ended(status)) }
+        let read = serde_json::from_str(&line).map_err(|error| {
+            let what = format!("reports what cannot be read ({error})");
+            match &self.member {
+                Body::Process(process) => process.error(&what),
+                Body::Thread(thread) => thread.error(&what),
+            }
+        })?;
+        self.ends_well()?;
+        Ok(read)
+    }
+
+    fn ends_well(&mut self) -> Result<(), CaseError> {
+        match &mut self.member {
+            Body::Process(process) => {
+                let status = process.wait(self.deadline)?;
+                if status.success() { Ok(()) } else { Err(process.ended(status)) }
+            }
+            Body::Thread(thread) => thread.wait(),
+        }
     }
 
     /// The rest of the next line that begins so.
     fn wait_for(&mut self, wanted: &str) -> Result<String, CaseError> {
         loop {
-            let Some(line) = self.process.next_line(self.deadline)? else {
-                let status = self.process.wait(self.deadline)?;
-                return Err(self.process.ended(status));
+            let line = match &self.member {
+                Body::Process(process) => process.next_line(self.deadline)?.map(|line| line.text),
+                Body::Thread(thread) => thread.next_line(self.deadline)?,
             };
-            if let Some(rest) = line.text.strip_prefix(wanted) {
+            let Some(line) = line else {
+                self.ends_well()?;
+                return Err(CaseError::Process {
+                    process: self.name().to_owned(),
+                    what: "ended too early, though well".to_owned(),
+                });
+            };
+            if let Some(rest) = line.strip_prefix(wanted) {
                 return Ok(rest.to_owned());
             }
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use steadfast_leases::{LeaseManager, LeaseOptions};
 use steadfast_store::{HolderId, Settle};
 
-use super::{CrewError, HOLDING, Member, Trouble, report, say};
+use super::{CrewError, HOLDING, Member, Trouble};
 use crate::planted::Planted;
 
 /// What is held.
@@ -55,7 +55,7 @@ impl Member {
             }
             leases.extend(claimed);
         }
-        say(HOLDING)?;
+        self.say(HOLDING)?;
         self.word().await?;
         let (claimed, lost) = (leases.len(), leases.iter().filter(|lease| lease.is_lost()).count());
         let mut trouble = Trouble::default();
@@ -64,6 +64,6 @@ impl Member {
                 trouble.add(error);
             }
         }
-        report(&HoldReport { claimed, lost, trouble })
+        self.report(&HoldReport { claimed, lost, trouble })
     }
 }

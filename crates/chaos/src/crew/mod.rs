@@ -1,10 +1,12 @@
 //! The crew: processes that load one shared store. Each opens it, says that it is ready, does one job when it is told
-//! to, and reports in one line of JSON. The runner's side of it is [`field`].
+//! to, and reports in one line of JSON. The runner's side of it is [`field`]. A store in memory is shared by members
+//! that are threads of the runner, each with a runtime of its own ([`inside`]); all else is the same for them.
 
 mod append;
 mod ask;
 pub mod field;
 mod hold;
+mod inside;
 mod sweep;
 mod tools;
 mod work;
@@ -16,7 +18,6 @@ use std::sync::Arc;
 use serde::Serialize;
 use steadfast_checkpoints::CheckpointError;
 use steadfast_idempotency::LedgerError;
-use steadfast_store::env::Env;
 use steadfast_store::{CommandError, InvalidId, InvalidSpan, OpenError, Store, StoreError, open};
 use tokio::sync::mpsc;
 
@@ -117,6 +118,15 @@ struct Member {
     store: Arc<dyn Store>,
     planted: Option<Planted>,
     words: mpsc::UnboundedReceiver<String>,
+    voice: Voice,
+}
+
+/// Where a member's lines go.
+enum Voice {
+    /// To the runner, which reads what this process prints.
+    Print,
+    /// To the runner, in the same process.
+    Inside(std::sync::mpsc::Sender<String>),
 }
 
 /// A member's whole life.
@@ -127,23 +137,26 @@ pub fn crew(args: CrewArgs) -> Result<(), CrewError> {
     die_with(args.parent)?;
     tokio::runtime::Builder::new_multi_thread().enable_time().build()?.block_on(async {
         let CrewArgs { url, name, planted, job, .. } = args;
-        let store = open(&url, Env::system()).await?;
-        let mut member = Member { name, store, planted, words: words() };
-        match job {
-            Job::Append(args) => member.append(args).await,
-            Job::Work(args) => member.work(args).await,
-            Job::Hold(args) => member.hold(args).await,
-            Job::Sweep => member.sweep().await,
-            Job::Ask(args) => member.ask(args).await,
-            Job::Tools(args) => member.tools(args).await,
-        }
+        let store = open(&url, sweep::env(planted, matches!(job, Job::Sweep))).await?;
+        Member { name, store, planted, words: words(), voice: Voice::Print }.serve(job).await
     })
 }
 
 impl Member {
+    async fn serve(mut self, job: Job) -> Result<(), CrewError> {
+        match job {
+            Job::Append(args) => self.append(args).await,
+            Job::Work(args) => self.work(args).await,
+            Job::Hold(args) => self.hold(args).await,
+            Job::Sweep => self.sweep().await,
+            Job::Ask(args) => self.ask(args).await,
+            Job::Tools(args) => self.tools(args).await,
+        }
+    }
+
     /// Says that it is ready, and waits to be told to go.
     async fn ready(&mut self) -> Result<(), CrewError> {
-        say(READY)?;
+        self.say(READY)?;
         self.word().await
     }
 
@@ -153,20 +166,27 @@ impl Member {
         self.words.recv().await.map(drop).ok_or_else(|| silence().into())
     }
 
+    /// One line for the runner, written whole.
+    fn say(&self, line: &str) -> Result<(), CrewError> {
+        match &self.voice {
+            Voice::Print => {
+                let mut out = io::stdout().lock();
+                out.write_all(format!("{line}\n").as_bytes())?;
+                Ok(out.flush()?)
+            }
+            Voice::Inside(lines) => {
+                Ok(lines.send(line.to_owned()).map_err(|_| io::Error::other("the runner does not listen"))?)
+            }
+        }
+    }
+
+    fn report<T: Serialize>(&self, report: &T) -> Result<(), CrewError> {
+        self.say(&format!("{REPORT}{}", serde_json::to_string(report)?))
+    }
+
     fn has(&self, planted: Planted) -> bool {
         self.planted == Some(planted)
     }
-}
-
-/// One line for the runner, written whole.
-fn say(line: &str) -> Result<(), CrewError> {
-    let mut out = io::stdout().lock();
-    out.write_all(format!("{line}\n").as_bytes())?;
-    Ok(out.flush()?)
-}
-
-fn report<T: Serialize>(report: &T) -> Result<(), CrewError> {
-    say(&format!("{REPORT}{}", serde_json::to_string(report)?))
 }
 
 /// What went wrong, counted and partly told.

@@ -1,11 +1,14 @@
 //! Sweeping: one pass, its stats as they are.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use steadfast_recovery::{SweepOptions, SweepStats, Sweeper};
+use steadfast_store::WallTime;
+use steadfast_store::env::{BootReading, Clock, Env, SystemClock};
 
-use super::{CrewError, Member, report};
+use super::{CrewError, Member};
 use crate::planted::Planted;
 
 /// The stats of the pass.
@@ -42,14 +45,43 @@ impl From<SweepStats> for SweepReport {
     }
 }
 
+/// The machine's clocks, an hour ahead of those of all other processes on it: with a planted fault the sweeper has it.
+#[derive(Debug, Default)]
+struct ClockAhead(SystemClock);
+
+impl ClockAhead {
+    const BY: Duration = Duration::from_hours(1);
+}
+
+impl Clock for ClockAhead {
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic() + Self::BY
+    }
+
+    fn boot(&self) -> BootReading {
+        let reading = self.0.boot();
+        BootReading { elapsed: reading.elapsed + Self::BY, ..reading }
+    }
+
+    fn wall(&self) -> WallTime {
+        self.0.wall()
+    }
+}
+
+/// What a member reads the time from.
+pub(super) fn env(planted: Option<Planted>, is_sweeper: bool) -> Env {
+    let is_ahead = is_sweeper && planted == Some(Planted::ClockAhead);
+    if is_ahead { Env::system().with_clock(Arc::new(ClockAhead::default())) } else { Env::system() }
+}
+
 impl Member {
     pub(super) async fn sweep(&mut self) -> Result<(), CrewError> {
         self.ready().await?;
         if self.has(Planted::SkipSweep) {
             tokio::time::sleep(Duration::from_millis(1)).await;
-            return report(&SweepReport::from(SweepStats::default()));
+            return self.report(&SweepReport::from(SweepStats::default()));
         }
         let sweeper = Sweeper::new(self.store.clone(), SweepOptions::default());
-        report(&SweepReport::from(sweeper.run_once().await))
+        self.report(&SweepReport::from(sweeper.run_once().await))
     }
 }

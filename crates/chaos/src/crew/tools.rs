@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use steadfast_idempotency::{Effect, LedgerOptions, ToolCall, ToolLedger, ToolOutput};
 use steadfast_store::{Digest, Label};
 
-use super::{CrewError, Member, Trouble, report};
+use super::{CrewError, Member, Trouble};
 use crate::planted::Planted;
 
 /// What each command does: a line in the counter that nobody of us keeps, and an answer.
@@ -63,7 +63,7 @@ impl Member {
         }
         let stats = ledger.stats();
         let (executions, replays, replay_rate) = (stats.executions, stats.replays, stats.replay_rate());
-        report(&ToolsReport { executions, replays, replay_rate, outputs, trouble })
+        self.report(&ToolsReport { executions, replays, replay_rate, outputs, trouble })
     }
 }
 

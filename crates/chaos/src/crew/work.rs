@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use steadfast_leases::{LeaseManager, LeaseOptions};
 use steadfast_store::{HolderId, Settle};
 
-use super::{CrewError, Member, Trouble, report};
+use super::{CrewError, Member, Trouble};
 use crate::planted::Planted;
 
 /// How long a worker looks for another item before it takes it that there are no more.
@@ -66,7 +66,7 @@ impl Member {
             all.trouble.merge(&trouble);
             all.longest_ms = all.longest_ms.max(longest.as_secs_f64() * 1_000.0);
         }
-        report(&all)
+        self.report(&all)
     }
 }
 

@@ -52,9 +52,9 @@ impl Appends {
             }
         }
         let audit = field.audit()?;
-        all.faults.look_at_whole(&audit, "the file")?;
+        all.faults.look_at_whole(&*audit, "the file")?;
         for task in tasks {
-            let (_, rows) = all.faults.look_at_chain(&audit, task, task)?;
+            let (_, rows) = all.faults.look_at_chain(&*audit, task, task)?;
             let there: BTreeMap<String, u64> = rows.iter().map(|row| (hex(&row.id), row.sequence)).collect();
             for Appended { sequence, id, .. } in told.remove(task).unwrap_or_default() {
                 if there.get(&id) == Some(&sequence) {

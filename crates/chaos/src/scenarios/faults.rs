@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::audit::{Audit, CheckpointRow, TaskRow, chain_faults};
+use crate::audit::{CheckpointRow, Look, TaskRow, chain_faults};
 use crate::case::CaseError;
 use crate::report::{Check, Figure};
 
@@ -121,7 +121,7 @@ impl Faults {
     /// Looks at the file as a whole and at the chain of a task: what every scenario looks at.
     pub(super) fn look_at_file(
         &mut self,
-        audit: &Audit,
+        audit: &dyn Look,
         task: &str,
         run: &str,
     ) -> Result<(TaskRow, Vec<CheckpointRow>), CaseError> {
@@ -130,7 +130,7 @@ impl Faults {
     }
 
     /// Looks at the file as a whole.
-    pub(super) fn look_at_whole(&mut self, audit: &Audit, run: &str) -> Result<(), CaseError> {
+    pub(super) fn look_at_whole(&mut self, audit: &dyn Look, run: &str) -> Result<(), CaseError> {
         for fault in audit.faults()? {
             self.add(Broken::IntegrityFaults, format!("{run}: {fault}"));
         }
@@ -140,7 +140,7 @@ impl Faults {
     /// Looks at the chain of a task.
     pub(super) fn look_at_chain(
         &mut self,
-        audit: &Audit,
+        audit: &dyn Look,
         task: &str,
         run: &str,
     ) -> Result<(TaskRow, Vec<CheckpointRow>), CaseError> {

@@ -8,7 +8,6 @@ use crate::audit::{BOUNDARY, ItemStanding};
 use crate::case::{Case, CaseError, Context, Needs, Runs};
 use crate::crew::field::Field;
 use crate::crew::{HoldReport, SweepReport};
-use crate::process::was_killed;
 use crate::report::{Figure, Unit};
 
 /// The case.
@@ -16,7 +15,7 @@ pub(super) const CASE: Case = Case {
     id: "recovery_sweep",
     title: "Recovery Sweep Stress",
     shows: "A sweep reclaims every lease of a killed holder once, within seconds, and none of a holder that lives.",
-    needs: Needs::Processes,
+    needs: Needs::Anything,
     runs: Runs::of(100, 100),
     run,
 };
@@ -47,13 +46,9 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
         hand.wait_until_holding()?;
         Ok::<_, CaseError>(hand)
     };
-    let mut victim = hold(VICTIM)?;
+    let victim = hold(VICTIM)?;
     let mut survivor = hold(SURVIVOR)?;
-    let killed = victim.process.kill()?;
-    let status = victim.process.wait(context.deadline())?;
-    if !was_killed(status) {
-        return Err(victim.process.ended(status));
-    }
+    let killed = victim.kill()?;
     let early = sweep(&field, "early")?;
     // Its last renewal came at most at its death.
     let over = killed + TERM;
@@ -83,7 +78,7 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
     context.check(Figure::count("live_leases_settled", kept.claimed - kept.trouble.count).at_least(wanted));
     context.check(Figure::new("scan_duration_ms", slowest as f64, Unit::Ms).at_most(PASS_MAX_MS));
     let mut faults = Faults::new(KINDS);
-    faults.look_at_file(&field.audit()?, TASK, "the file")?;
+    faults.look_at_file(&*field.audit()?, TASK, "the file")?;
     context.findings.checks.extend(faults.checks());
     context.findings.notes.extend(faults.details(DETAILS_MAX));
     for _ in 0..reclaimed {

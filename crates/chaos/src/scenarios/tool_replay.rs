@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use steadfast_store::TOOL_KEYS;
+
 use crate::case::{Case, CaseError, Context, Needs, Runs};
 use crate::crew::ToolsReport;
 use crate::crew::field::Field;
@@ -14,7 +16,7 @@ pub(super) const CASE: Case = Case {
     id: "tool_replay",
     title: "Tool Replay Stress",
     shows: "Every command runs once: asked for again by another process, it is answered with its first output.",
-    needs: Needs::Processes,
+    needs: Needs::Anything,
     runs: Runs::of(100, 500),
     run,
 };
@@ -51,7 +53,7 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
     context.check(Figure::ratio("replay_rate_of_second", second.replay_rate).at_least(1.0).exact());
     context.check(Figure::count("equal_outputs", equal).at_least(wanted));
     context.check(Figure::count("without_outcome", first.trouble.count + second.trouble.count).at_most(0.0));
-    let recorded = field.audit()?.operations_at("succeeded", "tool-ledger:")?;
+    let recorded = field.audit()?.succeeded_operations(TOOL_KEYS)?;
     context.check(Figure::count("recorded_outcomes", recorded).at_least(wanted));
     context.findings.notes.extend(first.trouble.told.into_iter().chain(second.trouble.told));
     for _ in 0..first.outputs.len() + second.outputs.len() {

@@ -20,13 +20,3 @@ fn the_list_tells_what_each_case_shows() {
         assert!(ran.printed.contains(word), "{}", ran.printed);
     }
 }
-
-#[test]
-fn on_the_memory_backend_process_cases_are_skipped_in_sight() {
-    let ran = run(&["--quick", "--backend", "memory"]);
-    assert_eq!(ran.code, 0);
-    assert_eq!((&ran.report["skipped"], &ran.report["backend"]), (&7.into(), &"memory".into()));
-    assert_eq!(ran.report["cases"][0]["status"], "skipped");
-    assert_eq!(ran.printed.matches("skipped: it needs processes").count(), 7, "{}", ran.printed);
-    assert!(ran.printed.lines().last().unwrap().starts_with("=== 7 skipped in "), "{}", ran.printed);
-}

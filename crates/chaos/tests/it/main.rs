@@ -5,7 +5,9 @@
 
 mod command_line;
 mod failed_sync;
+mod kept;
 mod kit;
+mod memory;
 mod planted;
 mod quick;
 mod runner;

@@ -90,6 +90,12 @@ fn leases_that_nobody_reclaims_are_noticed() {
 }
 
 #[test]
+fn leases_that_are_reclaimed_before_their_term_are_noticed() {
+    is_seen("chaos", "recovery_sweep", "20", "clock-ahead", &["reclaimed_early"]);
+    is_seen("stress", "sweep_large", "1000", "clock-ahead", &["reclaimed_early_of_1000"]);
+}
+
+#[test]
 fn a_model_that_is_asked_beside_the_cache_counts_it() {
     is_seen("chaos", "llm_cache", "20", "no-cache", &["model_calls_off_by"]);
     is_seen("stress", "cache_stampede", "3", "no-cache", &["generations"]);

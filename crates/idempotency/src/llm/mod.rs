@@ -13,6 +13,7 @@ use steadfast_store::{
     Abandonment, Durability, InvalidSpan, InvalidateOperation, MODEL_KEYS, OperationStatus, Store, Term,
     commit_one,
 };
+use tracing::Instrument;
 
 pub use self::answer::LlmAnswer;
 pub use self::request::LlmRequest;
@@ -24,6 +25,7 @@ use crate::flight::{Flight, Intent};
 use crate::history::purge;
 use crate::ledger::{Call, TERM_DEFAULT, WAIT_DEFAULT};
 use crate::stats::{CacheCounters, CacheStats};
+use crate::telemetry;
 
 /// How long an answer is used again when the options do not say otherwise.
 pub const TTL_DEFAULT: Duration = Duration::from_secs(7 * 24 * 3_600);
@@ -176,7 +178,7 @@ impl LlmCache {
     /// [`InvalidSpan`] for a term out of bounds.
     pub fn new(store: Arc<dyn Store>, options: LlmCacheOptions) -> Result<Self, InvalidSpan> {
         let flight = Flight { store, term: Term::new(options.term)?, wait: options.wait };
-        Ok(Self { flight, options: Arc::new(options), counters: Arc::default() })
+        Ok(Self { flight, options: Arc::new(options), counters: CacheCounters::shared() })
     }
 
     /// The cached answer; asks the model if there is none that is young enough, and keeps what it says. While somebody
@@ -198,7 +200,20 @@ impl LlmCache {
         E: Display,
     {
         let intent = self.intent(request)?;
-        match self.flight.begun_or_replayed(&intent).await? {
+        self.find_or_ask(&intent, ask).instrument(telemetry::get_or_ask(&intent)).await
+    }
+
+    async fn find_or_ask<F, E>(
+        &self,
+        intent: &Intent,
+        ask: impl FnOnce() -> F,
+    ) -> Result<Cached, LlmCacheError<E>>
+    where
+        F: Future<Output = Result<LlmAnswer, E>>,
+        E: Display,
+    {
+        let (found, took) = self.flight.begun_or_replayed(intent).await?;
+        match found {
             Call::Begun(attempt) => {
                 self.counters.missed();
                 self.ask(attempt, ask).await
@@ -206,7 +221,7 @@ impl LlmCache {
             Call::Replayed(output) => {
                 let answer = read(&output)?;
                 let tokens = answer.input_tokens.saturating_add(answer.output_tokens);
-                self.counters.hit(tokens, answer.cost_micros);
+                self.counters.hit(tokens, answer.cost_micros, took);
                 Ok(Cached { answer, is_hit: true })
             }
             Call::InDoubt(doubt) => Err(LedgerError::InDoubt(doubt).into()),

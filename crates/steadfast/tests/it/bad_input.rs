@@ -1,5 +1,7 @@
 //! Input that is wrong, odd or too late, on every backend: each gets a typed answer, and nothing is lost by it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::json;
 use steadfast::checkpoints::ChainReport;
 use steadfast::idempotency::LedgerError;
@@ -124,42 +126,70 @@ async fn a_settlement_after_the_reclaim_is_rejected_and_the_item_stays_with_its_
     }
 }
 
+/// When the renewal comes, from the end of the term on; the sweepers sweep all the while.
+const RENEWALS_MS: [i64; 5] = [-80, -1, 0, 1, 80];
+/// Rounds until a renewal has won and a sweep has: the first and the last of each five are hardly in doubt.
+const ROUNDS_MAX: usize = 50;
+
 #[tokio::test]
 async fn two_sweepers_and_a_renewal_at_once_leave_one_winner() {
     for (store, _folder) in stores().await {
         submit(&store).await;
+        store.enqueue(Enqueue { max_attempts: 1_000, ..enqueue("contended", 1) }).await.unwrap();
         let options = LeaseOptions {
-            term: Duration::from_millis(50),
+            term: Duration::from_millis(100),
             heartbeat: false,
             ..LeaseOptions::new(HolderId::new("only").unwrap())
         };
         let leases = LeaseManager::new(store.clone(), options).unwrap();
+        let sweeper = Sweeper::new(store.clone(), SweepOptions::default());
         let mut won = [0, 0];
-        for _ in 0..20 {
+        for round in 0..ROUNDS_MAX {
             let lease = leases.wait_for_work(Duration::from_secs(20)).await.unwrap().unwrap();
-            // At about the end of the term: whoever is first wins.
-            tokio::time::sleep(lease.remaining()).await;
-            let sweeper = Sweeper::new(store.clone(), SweepOptions::default());
-            let renew = steadfast::store::Renew { guard: lease.guard(), term: Term::new(TERM).unwrap() };
-            let (one, other, renewed) =
-                tokio::join!(sweeper.run_once(), sweeper.run_once(), store.renew(renew));
-            let reclaimed = one.expired_found + other.expired_found;
-            assert!(reclaimed <= 1, "reclaimed {reclaimed} times");
-            let item = store.work_item(&lease.item().id).await.unwrap().unwrap();
-            if renewed.is_ok() && reclaimed == 0 {
-                assert_eq!((item.status, item.fence), (Status::InProgress, lease.guard().fence));
-                won[0] += 1;
-                store.settle(lease.settle(Settle::Released)).await.unwrap();
-            } else {
-                // Reclaimed; a renewal that came before was too late all the same only if it was rejected.
-                assert!(renewed.is_err() && reclaimed == 1, "{renewed:?}, reclaimed {reclaimed} times");
-                assert_eq!(item.status, Status::Pending);
-                won[1] += 1;
-                if item.attempt >= 2 {
-                    break;
+            assert_eq!(lease.item().id.as_str(), "contended");
+            let offset = RENEWALS_MS[round % RENEWALS_MS.len()];
+            let by = Duration::from_millis(offset.unsigned_abs());
+            let wait = if offset < 0 { lease.remaining().saturating_sub(by) } else { lease.remaining() + by };
+            let is_answered = AtomicBool::new(false);
+            let sweeping = async || {
+                let mut found = 0;
+                loop {
+                    let was_answered = is_answered.load(Ordering::SeqCst);
+                    found += sweeper.run_once().await.expired_found;
+                    if was_answered {
+                        return found;
+                    }
+                    tokio::time::sleep(Duration::from_millis(1)).await;
                 }
+            };
+            let renewing = async {
+                tokio::time::sleep(wait).await;
+                let renew = steadfast::store::Renew { guard: lease.guard(), term: Term::new(TERM).unwrap() };
+                let renewed = store.renew(renew).await;
+                is_answered.store(true, Ordering::SeqCst);
+                renewed
+            };
+            let (one, other, renewed) = tokio::join!(sweeping(), sweeping(), renewing);
+            let item = store.work_item(&lease.item().id).await.unwrap().unwrap();
+            match (renewed, one + other) {
+                (Ok(_), 0) => {
+                    assert_eq!((item.status, item.fence), (Status::InProgress, lease.guard().fence));
+                    won[0] += 1;
+                    store.settle(lease.settle(Settle::Released)).await.unwrap();
+                }
+                (Err(error), 1) => {
+                    let is_told =
+                        matches!(error.reason(), Some(Reason::StaleFence { .. } | Reason::NotLeased { .. }));
+                    assert!(is_told, "{error:?}");
+                    assert_eq!(item.status, Status::Pending);
+                    won[1] += 1;
+                }
+                (renewed, reclaimed) => panic!("{renewed:?}, reclaimed {reclaimed} times"),
+            }
+            if round + 1 >= RENEWALS_MS.len() && won.iter().all(|times| *times > 0) {
+                break;
             }
         }
-        assert!(won.iter().sum::<u32>() > 0);
+        assert!(won.iter().all(|times| *times > 0), "one side always won: renewals and sweeps {won:?}");
     }
 }

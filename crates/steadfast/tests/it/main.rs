@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod clean_up;
+mod spans;
 
 use std::fs;
 use std::path::Path;

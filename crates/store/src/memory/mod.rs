@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tracing::Instrument;
 
 use crate::batch::{Batch, check_page};
 use crate::decide::decide_batch;
@@ -25,6 +26,7 @@ use crate::record::{
 use crate::store::{ChangeStamp, Store};
 use crate::store_clock::StoreClock;
 use crate::sync::{Mutex, Notify, oneshot, within};
+use crate::telemetry;
 
 /// A store in the memory of this process.
 ///
@@ -79,6 +81,24 @@ impl MemoryStore {
     fn read<T>(&self, look: impl FnOnce(&Tables) -> T) -> T {
         look(&self.shared.state.lock().tables)
     }
+
+    async fn submit(&self, batch: Batch) -> Result<Committed, StoreError> {
+        batch.validate()?;
+        if !self.yields {
+            return Ok(self.shared.commit(&self.env, &batch));
+        }
+        // On a task of its own, so that dropping this future between the yields loses the answer, not the write.
+        let (answer, answered) = oneshot::channel();
+        let (shared, env) = (Arc::clone(&self.shared), self.env.clone());
+        self.env.runtime().spawn(Box::pin(async move {
+            env.runtime().yield_now().await;
+            let committed = shared.commit(&env, &batch);
+            env.runtime().yield_now().await;
+            // Nobody may be waiting any more.
+            drop(answer.send(committed));
+        }));
+        answered.await.map_err(|_| StoreError::Closed)
+    }
 }
 
 impl Shared {
@@ -107,21 +127,8 @@ impl Shared {
 #[async_trait]
 impl Store for MemoryStore {
     async fn commit(&self, batch: Batch) -> Result<Committed, StoreError> {
-        batch.validate()?;
-        if !self.yields {
-            return Ok(self.shared.commit(&self.env, &batch));
-        }
-        // On a task of its own, so that dropping this future between the yields loses the answer, not the write.
-        let (answer, answered) = oneshot::channel();
-        let (shared, env) = (Arc::clone(&self.shared), self.env.clone());
-        self.env.runtime().spawn(Box::pin(async move {
-            env.runtime().yield_now().await;
-            let committed = shared.commit(&env, &batch);
-            env.runtime().yield_now().await;
-            // Nobody may be waiting any more.
-            drop(answer.send(committed));
-        }));
-        answered.await.map_err(|_| StoreError::Closed)
+        let span = telemetry::commit(&batch);
+        self.submit(batch).instrument(span).await
     }
 
     async fn task(&self, id: &TaskId) -> Result<Option<Task>, StoreError> {

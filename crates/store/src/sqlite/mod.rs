@@ -23,6 +23,7 @@ mod writer;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tracing::Instrument;
 
 pub use self::core::{Answer, SqliteCore};
 pub use self::options::SqliteOptions;
@@ -114,8 +115,13 @@ impl SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn commit(&self, batch: Batch) -> Result<Committed, StoreError> {
-        batch.validate()?;
-        self.writer.commit(&self.env, batch).await
+        let span = crate::telemetry::commit(&batch);
+        async {
+            batch.validate()?;
+            self.writer.commit(&self.env, batch).await
+        }
+        .instrument(span)
+        .await
     }
 
     async fn task(&self, id: &TaskId) -> Result<Option<Task>, StoreError> {

@@ -38,24 +38,32 @@ impl LogAlarm {
     }
 }
 
+/// What can become of a batch, as its label.
+const OUTCOMES: [&str; 5] = ["applied", "rejected", "overloaded", "failed", "unknown"];
+
+fn outcome_of(answer: &Answer) -> &'static str {
+    match answer {
+        Ok(Committed::Applied(_)) => "applied",
+        Ok(Committed::Rejected(_)) => "rejected",
+        Err(StoreError::Overloaded { .. }) => "overloaded",
+        Err(StoreError::Unknown { .. }) => "unknown",
+        Err(_) => "failed",
+    }
+}
+
+/// Shows every counter at 0, so that its first increment is a change that an alert can see.
+pub(super) fn register() {
+    for outcome in OUTCOMES {
+        counter!("steadfast_batches_total", "outcome" => outcome).increment(0);
+    }
+}
+
 /// A group has been answered; `pages` stand in the log.
 pub(super) fn group(answers: &[Answer], pages: u32) {
-    let (mut applied, mut rejected, mut overloaded, mut failed, mut unknown) = (0, 0, 0, 0, 0);
-    for answer in answers {
-        *match answer {
-            Ok(Committed::Applied(_)) => &mut applied,
-            Ok(Committed::Rejected(_)) => &mut rejected,
-            Err(StoreError::Overloaded { .. }) => &mut overloaded,
-            Err(StoreError::Unknown { .. }) => &mut unknown,
-            Err(_) => &mut failed,
-        } += 1;
-    }
-    counter!("steadfast_batches_total", "outcome" => "applied").increment(applied);
-    for (outcome, count) in
-        [("rejected", rejected), ("overloaded", overloaded), ("failed", failed), ("unknown", unknown)]
-    {
+    for outcome in OUTCOMES {
+        let count = answers.iter().filter(|answer| outcome_of(answer) == outcome).count();
         if count > 0 {
-            counter!("steadfast_batches_total", "outcome" => outcome).increment(count);
+            counter!("steadfast_batches_total", "outcome" => outcome).increment(count as u64);
         }
     }
     #[allow(clippy::cast_precision_loss, reason = "a group has at most some thousand batches")]

@@ -79,6 +79,7 @@ impl Writer {
         watch: Arc<Watch>,
         others: AllClosed,
     ) -> std::io::Result<Self> {
+        telemetry::register();
         let (queue, requests) = bounded(QUEUE_BATCHES_MAX);
         let log_pages = Arc::new(AtomicU32::new(0));
         let (end, ended) = oneshot::channel();

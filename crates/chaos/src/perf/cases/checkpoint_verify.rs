@@ -17,7 +17,7 @@ pub(super) const CASE: Case = Case {
     id: "checkpoint_verify",
     title: "Checkpoint Verification",
     shows: "A checkpoint, its link and its evidence are verified within the reference's limits.",
-    needs: Needs::File,
+    needs: Needs::Anything,
     runs: Runs::of(50, 50),
     run,
 };
@@ -35,12 +35,13 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
     fs::create_dir(&base).map_err(CaseError::io("making a folder for evidence"))?;
     let took = runtime.block_on(async {
         const WHAT: &str = "make a checkpoint";
-        let store = ground.store("checkpoints.db").await?;
+        let opened = ground.store("checkpoints.db").await?;
+        let store = opened.store();
         let (task, kind) = (TaskId::new("report"), Label::new("step"));
         let (task, kind) = (task.map_err(refused(WHAT))?, kind.map_err(refused(WHAT))?);
         let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
         store.create_task(create).await.map_err(refused(WHAT))?;
-        let manager = CheckpointManager::new(store.clone(), CheckpointOptions::new(&base));
+        let manager = CheckpointManager::new(store, CheckpointOptions::new(&base));
         let mut rng = context.rng(1);
         let mut took = Vec::new();
         for number in 0..context.runs() {
@@ -60,7 +61,7 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
             in_time(context, "the looks")?;
         }
         drop(manager);
-        super::close(store).await;
+        opened.close().await;
         Ok::<_, CaseError>(took)
     })?;
     latencies(context, "verify", &Samples::of_durations_ms(&took), AVERAGE_MAX_MS, P95_MAX_MS);

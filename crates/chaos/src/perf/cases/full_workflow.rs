@@ -22,7 +22,7 @@ pub(super) const CASE: Case = Case {
     id: "full_workflow",
     title: "Full Workflow",
     shows: "Submit, claim, call a tool, checkpoint with evidence, settle, verify: within the reference's limits.",
-    needs: Needs::File,
+    needs: Needs::Anything,
     runs: Runs::of(50, 50),
     run,
 };
@@ -36,7 +36,8 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
     let ground = Ground::new(context)?;
     let runtime = runtime()?;
     let took = runtime.block_on(async {
-        let store = ground.store("agent.db").await?;
+        let opened = ground.store("agent.db").await?;
+        let store = opened.store();
         let holder = HolderId::new("worker-1").map_err(refused(WHAT))?;
         let leases = LeaseManager::new(store.clone(), LeaseOptions::new(holder)).map_err(refused(WHAT))?;
         let base = ground.path("work");
@@ -54,8 +55,8 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
             context.advance(is_verified);
             in_time(context, "the workflows")?;
         }
-        drop(parts);
-        super::close(store).await;
+        drop((parts, store));
+        opened.close().await;
         Ok::<_, CaseError>(took)
     })?;
     latencies(context, "workflow", &Samples::of_durations_ms(&took), AVERAGE_MAX_MS, P95_MAX_MS);
@@ -71,7 +72,7 @@ struct Parts {
 
 /// One task from its submission to the verification of its checkpoint.
 async fn workflow(
-    store: &impl StoreExt,
+    store: &(impl StoreExt + ?Sized),
     parts: &Parts,
     number: usize,
     state: bytes::Bytes,

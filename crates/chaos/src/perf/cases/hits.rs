@@ -1,5 +1,6 @@
 //! What `llm_lookup` and `tool_replay` have in common: hits through the component that answers them, each beside a bare
-//! select of a value of the same size, with the same request brought into one form and digested.
+//! select of a value of the same size, with the same request brought into one form and digested. In memory there is
+//! nothing to select from, and the reference's limits alone hold.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +9,10 @@ use steadfast_store::Digest;
 use tokio::runtime::Runtime;
 
 use super::{Ground, in_time, latencies, median_ratio, pairs, spread};
-use crate::case::{CaseError, Context};
+use crate::case::{Backend, CaseError, Context};
 use crate::perf::stats::Samples;
 use crate::perf::{Floor, FloorOptions};
-use crate::report::{Figure, Unit};
+use crate::report::{Check, Figure, Unit};
 
 /// Of the floor's p50, pair by pair.
 const P50_RATIO_MAX: f64 = 3.0;
@@ -32,8 +33,54 @@ pub(super) trait Hits {
     fn request(&self, index: usize) -> Value;
 }
 
-/// Both sides in turns; their figures begin with `name`.
+/// The hits, beside the floor where there is a file; their figures begin with `name`.
 pub(super) fn measure(
+    context: &mut Context,
+    ground: &Ground,
+    runtime: &Runtime,
+    hits: &impl Hits,
+    name: &str,
+) -> Result<(), CaseError> {
+    match ground.backend {
+        Backend::Sqlite => beside_the_floor(context, ground, runtime, hits, name),
+        Backend::Memory => alone(context, runtime, hits, name),
+    }
+}
+
+/// As many hits as there would be beside the floor.
+fn alone(context: &mut Context, runtime: &Runtime, hits: &impl Hits, name: &str) -> Result<(), CaseError> {
+    let turns = pairs(context).get();
+    context.plan(turns);
+    let lookups = lookups(context);
+    let mut rng = context.rng(1);
+    let mut took = Vec::new();
+    for _ in 0..turns {
+        for _ in 0..lookups {
+            took.push(runtime.block_on(of_ours(hits, rng.usize(..VALUES)))?);
+        }
+        context.advance(true);
+        in_time(context, "the look-ups")?;
+    }
+    tell(context, name, &Samples::of_durations_ms(&took));
+    Ok(())
+}
+
+fn lookups(context: &Context) -> usize {
+    if context.settings().is_quick() { LOOKUPS_QUICK } else { LOOKUPS_FULL }
+}
+
+/// The latencies, within the reference's limits.
+fn tell(context: &mut Context, name: &str, took: &Samples) {
+    context.check(p50_us(format!("{name}_p50_us"), took));
+    latencies(context, name, took, AVERAGE_MAX_MS, P95_MAX_MS);
+}
+
+fn p50_us(name: impl Into<String>, took: &Samples) -> Check {
+    Figure::new(name, took.median() * 1_000.0, Unit::Us).reported()
+}
+
+/// Both sides in turns.
+fn beside_the_floor(
     context: &mut Context,
     ground: &Ground,
     runtime: &Runtime,
@@ -46,7 +93,7 @@ pub(super) fn measure(
     let floor = Floor::create(&options)?;
     let pairs = pairs(context).get();
     context.plan(pairs);
-    let lookups = if context.settings().is_quick() { LOOKUPS_QUICK } else { LOOKUPS_FULL };
+    let lookups = lookups(context);
     let mut rng = context.rng(1);
     let (mut ratios, mut took, mut floor_took) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..pairs {
@@ -63,10 +110,8 @@ pub(super) fn measure(
     context.check(median.at_most(P50_RATIO_MAX));
     context.check(spread(&ratio_name, &ratio).reported());
     let (took, floor_took) = (Samples::of_durations_ms(&took), Samples::of_durations_ms(&floor_took));
-    let us = |name, samples: &Samples| Figure::new(name, samples.median() * 1_000.0, Unit::Us).reported();
-    context.check(us(format!("{name}_p50_us"), &took));
-    context.check(us("floor_p50_us".to_owned(), &floor_took));
-    latencies(context, name, &took, AVERAGE_MAX_MS, P95_MAX_MS);
+    tell(context, name, &took);
+    context.check(p50_us("floor_p50_us", &floor_took));
     Ok(())
 }
 

@@ -17,7 +17,7 @@ pub(super) const CASE: Case = Case {
     id: "llm_lookup",
     title: "LLM Cache Lookup",
     shows: "A hit takes at most three times as long as a bare select with the same digests and copies.",
-    needs: Needs::File,
+    needs: Needs::Anything,
     runs: Runs::of(15, 31),
     run,
 };
@@ -44,14 +44,14 @@ impl Hits for Cache {
 fn run(context: &mut Context) -> Result<(), CaseError> {
     let ground = Ground::new(context)?;
     let runtime = runtime()?;
-    let store = runtime.block_on(ground.store("cache.db"))?;
-    let cache = LlmCache::new(store.clone(), LlmCacheOptions::default()).map_err(refused("take a term"))?;
+    let opened = runtime.block_on(ground.store("cache.db"))?;
+    let cache = LlmCache::new(opened.store(), LlmCacheOptions::default()).map_err(refused("take a term"))?;
     let requests = (0..VALUES).map(request).collect();
     let hits = Cache { cache, requests };
     runtime.block_on(fill(&ground, context, &hits))?;
     measure(context, &ground, &runtime, &hits, "hit")?;
     drop(hits);
-    runtime.block_on(super::close(store));
+    runtime.block_on(opened.close());
     Ok(())
 }
 

@@ -16,21 +16,22 @@ mod sweep;
 mod tool_replay;
 mod wake_up;
 
+use std::fs;
 use std::future::Future;
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use steadfast_store::env::Env;
-use steadfast_store::{SqliteOptions, SqliteStore};
-use tempfile::TempDir;
+use steadfast_store::{MemoryStore, SqliteOptions, SqliteStore, Store};
 use tokio::runtime::Runtime;
 
 use super::closed::Pool;
 use super::stats::{Samples, Summary};
 use super::subject::{Subject, SubjectOptions};
-use crate::case::{Case, CaseError, Context};
+use crate::case::{Backend, Case, CaseError, Context};
 use crate::report::{Figure, Unit};
 use crate::vfs::{FaultVfs, RegisterError, SyncDelay};
 
@@ -70,12 +71,38 @@ pub(super) const BY_DEFAULT: &[&str] = &[
 /// Callers at a time when a store is filled through one of its components.
 const FILLERS: usize = 100;
 
-/// A folder for the files of one measurement, removed with this, and what all sides have alike.
+/// A folder for the files of one measurement, below the case's and removed or kept with it, and what all sides have
+/// alike.
 struct Ground {
-    folder: TempDir,
+    folder: PathBuf,
     vfs: Option<String>,
     pool: Pool,
     seed: u64,
+    backend: Backend,
+}
+
+/// A store of the backend under test.
+enum Opened {
+    File(Arc<SqliteStore>),
+    Memory(Arc<MemoryStore>),
+}
+
+impl Opened {
+    fn store(&self) -> Arc<dyn Store> {
+        match self {
+            Self::File(store) => store.clone(),
+            Self::Memory(store) => store.clone(),
+        }
+    }
+
+    /// Closes it once nobody uses it any more, so that nothing of it is under way when the next one is measured.
+    async fn close(self) {
+        if let Self::File(store) = self
+            && let Some(store) = Arc::into_inner(store)
+        {
+            store.close().await;
+        }
+    }
 }
 
 impl Ground {
@@ -86,22 +113,26 @@ impl Ground {
 
     /// On a device whose every sync takes this much longer.
     fn delayed(context: &Context, delay: Option<Duration>) -> Result<Self, CaseError> {
-        let folder =
-            tempfile::tempdir_in(context.folder()).map_err(CaseError::io("a folder for the files"))?;
+        let folder = new_folder(context.folder()).map_err(CaseError::io("a folder for the files"))?;
         let vfs = delay.map(slow_device).transpose()?;
-        Ok(Self { folder, vfs, pool: Pool::new(context.rng(0)), seed: context.settings().seed })
+        let (seed, backend) = (context.settings().seed, context.settings().backend);
+        Ok(Self { folder, vfs, pool: Pool::new(context.rng(0)), seed, backend })
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        Path::new(self.folder.path()).join(name)
+        self.folder.join(name)
     }
 
     /// A store with its defaults, for the components on top. To be called inside a runtime.
-    async fn store(&self, name: &str) -> Result<Arc<SqliteStore>, CaseError> {
+    async fn store(&self, name: &str) -> Result<Opened, CaseError> {
+        if self.backend == Backend::Memory {
+            return Ok(Opened::Memory(Arc::new(MemoryStore::new(Env::system()))));
+        }
         let mut options = SqliteOptions::new(self.path(name));
         options.vfs.clone_from(&self.vfs);
         let store = SqliteStore::open(options, Env::system()).await;
-        store.map(Arc::new).map_err(CaseError::store("open the file"))
+        let store = store.map_err(CaseError::store("open the file"))?;
+        Ok(Opened::File(Arc::new(store)))
     }
 
     /// A store with that many tasks. To be called inside a runtime.
@@ -111,11 +142,17 @@ impl Ground {
     }
 }
 
-/// Closes a store that nobody uses any more, so that nothing of it is under way when the next one is measured.
-async fn close(store: Arc<SqliteStore>) {
-    if let Some(store) = Arc::into_inner(store) {
-        store.close().await;
+/// A folder below `parent`, named by the first number that is free.
+fn new_folder(parent: &Path) -> io::Result<PathBuf> {
+    for number in 1_u32.. {
+        let folder = parent.join(format!("measurement-{number}"));
+        match fs::create_dir(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
     }
+    Err(io::Error::other("every number is taken"))
 }
 
 /// Does `make` for the numbers from 0, some at a time.

@@ -16,7 +16,7 @@ pub(super) const CASE: Case = Case {
     id: "tool_replay",
     title: "Tool Replay",
     shows: "A replay takes at most three times as long as a bare select with the same digests and copies.",
-    needs: Needs::File,
+    needs: Needs::Anything,
     runs: Runs::of(15, 31),
     run,
 };
@@ -43,8 +43,8 @@ impl Hits for Ledger {
 fn run(context: &mut Context) -> Result<(), CaseError> {
     let ground = Ground::new(context)?;
     let runtime = runtime()?;
-    let store = runtime.block_on(ground.store("ledger.db"))?;
-    let ledger = ToolLedger::new(store.clone(), LedgerOptions::default()).map_err(refused("take a term"))?;
+    let opened = runtime.block_on(ground.store("ledger.db"))?;
+    let ledger = ToolLedger::new(opened.store(), LedgerOptions::default()).map_err(refused("take a term"))?;
     let tool = Label::new("search").map_err(refused("take a label"))?;
     let calls = (0..VALUES).map(|number| call(&tool, number)).collect();
     let hits = Ledger { ledger, calls };
@@ -60,7 +60,7 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
     }))?;
     measure(context, &ground, &runtime, &hits, "replay")?;
     drop(hits);
-    runtime.block_on(super::close(store));
+    runtime.block_on(opened.close());
     Ok(())
 }
 

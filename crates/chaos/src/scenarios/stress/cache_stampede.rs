@@ -15,7 +15,7 @@ pub(super) const CASE: Case = Case {
     id: "cache_stampede",
     title: "Cache Stampede",
     shows: "Two hundred callers cost one answer; when the one who asks is killed, one other takes over.",
-    needs: Needs::Processes,
+    needs: Needs::Anything,
     runs: Runs::of(50, 50),
     run,
 };
@@ -60,9 +60,9 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
         }
         context.deadline().sleep(LOG_POLL, "the model to be asked")?;
     };
-    let place = hands.iter().position(|hand| hand.process.name() == owner);
+    let place = hands.iter().position(|hand| hand.name() == owner);
     let place = place.ok_or_else(|| CaseError::Process { process: owner, what: "is not ours".to_owned() })?;
-    hands.remove(place).process.kill()?;
+    hands.remove(place).kill()?;
     let reports = hands.into_iter().map(crate::crew::field::Hand::report).collect::<Result<Vec<_>, _>>()?;
     tell(context, "_after_kill", &reports, callers * (MEMBERS - 1));
     let takeovers = askers(&field, 2)?.len() - 1;

@@ -11,7 +11,7 @@ pub(super) const CASE: Case = Case {
     id: "concurrent_tasks",
     title: "Concurrent Task Execution",
     shows: "A hundred tasks write at once: every one of their checkpoints is there.",
-    needs: Needs::Processes,
+    needs: Needs::Anything,
     runs: Runs::of(100, 100),
     run,
 };

@@ -15,7 +15,7 @@ pub(super) const CASE: Case = Case {
     id: "lease_contention",
     title: "Lease Contention",
     shows: "Twenty workers in four processes share thousands of items: each is done once, and no worker starves.",
-    needs: Needs::Processes,
+    needs: Needs::Anything,
     runs: Runs::of(1_000, 5_000),
     run,
 };
@@ -107,7 +107,7 @@ fn shift(context: &Context, name: &'static str, items: usize) -> Result<Shift, C
         *shift.seen.entry(item.to_owned()).or_default() += 1;
     }
     let audit = field.audit()?;
-    shift.faults.look_at_whole(&audit, name)?;
+    shift.faults.look_at_whole(&*audit, name)?;
     for item in audit.items()? {
         if item.status != "succeeded" || item.attempt != 1 {
             let detail = format!("{}: {} after {} claims", item.id, item.status, item.attempt);

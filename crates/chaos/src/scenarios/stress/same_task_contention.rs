@@ -10,7 +10,7 @@ pub(super) const CASE: Case = Case {
     id: "same_task_contention",
     title: "Database Contention",
     shows: "Twenty writers in four processes append to one task: every checkpoint has a number of its own.",
-    needs: Needs::Processes,
+    needs: Needs::Anything,
     runs: Runs::of(20, 20),
     run,
 };

@@ -14,7 +14,7 @@ pub(super) const CASE: Case = Case {
     id: "sweep_large",
     title: "Recovery Sweep Large Scale",
     shows: "One pass reclaims a thousand leases within ten seconds, and a hundred thousand as well.",
-    needs: Needs::Processes,
+    needs: Needs::Anything,
     runs: Runs::of(10_000, 100_000),
     run,
 };
@@ -64,32 +64,47 @@ fn swept(context: &mut Context, leases: usize) -> Result<Figure, CaseError> {
     ];
     let mut holder = field.start("holder", "hold", &idle)?;
     holder.wait_until_ready()?;
+    // No lease is older than this, and none ends before its term.
+    let first_end = Instant::now() + term;
     holder.go()?;
     holder.wait_until_holding()?;
-    let killed = holder.process.kill()?;
+    let killed = holder.kill()?;
+    let mut faults = Faults::new(KINDS);
+    let early = sweep(&field, "early")?;
+    let is_early = Instant::now() < first_end;
+    if is_early && early.expired_found > 0 {
+        let detail =
+            format!("{} of {leases} leases, before the first of them had ended", early.expired_found);
+        faults.add(Broken::ReclaimedEarly, detail);
+    }
     let over = killed + term;
     context.deadline().sleep(over.saturating_duration_since(Instant::now()), "the term of the holder")?;
-    let mut sweeper = field.start("sweeper", "sweep", &[])?;
-    sweeper.wait_until_ready()?;
-    sweeper.go()?;
-    let pass: SweepReport = sweeper.report()?;
+    let pass = sweep(&field, "sweeper")?;
     let audit = field.audit()?;
-    let mut faults = Faults::new(KINDS);
-    faults.look_at_whole(&audit, "the file")?;
+    faults.look_at_whole(&*audit, "the file")?;
     for task in &tasks {
-        faults.look_at_chain(&audit, task, task)?;
+        faults.look_at_chain(&*audit, task, task)?;
     }
     let items = audit.items()?;
     let free = items.iter().filter(|item| item.status == "pending" && item.attempt == 1).count();
     let wanted = leases as f64;
     let named = |name: &str| format!("{name}_of_{leases}");
     context.check(Figure::count(named("leases_reclaimed"), free).at_least(wanted));
-    let told = [pass.expired_found, pass.recovered, pass.checkpoints_created];
+    // A pass that was to come early and came late, on a busy machine, has done its part of the work.
+    let told = [
+        early.expired_found + pass.expired_found,
+        early.recovered + pass.recovered,
+        early.checkpoints_created + pass.checkpoints_created,
+    ];
     let off = told.iter().filter(|count| **count != leases as u64).count();
     context.check(Figure::count(named("wrong_stats"), off).at_most(0.0));
     let boundaries = audit.checkpoints_of_kind(BOUNDARY)?;
     context.check(Figure::count(named("boundary_checkpoints"), boundaries).at_least(wanted));
-    context.check(Figure::new(named("errors"), pass.errors as f64, Unit::Count).at_most(0.0));
+    let errors = early.errors + pass.errors;
+    context.check(Figure::new(named("errors"), errors as f64, Unit::Count).at_most(0.0));
+    // Without it `reclaimed_early` has shown nothing.
+    let early_pass = Figure::count(named("passes_before_the_term"), usize::from(is_early));
+    context.check(early_pass.at_least(1.0).advisory());
     for mut check in faults.checks() {
         check.name = named(&check.name);
         context.check(check);
@@ -99,4 +114,12 @@ fn swept(context: &mut Context, leases: usize) -> Result<Figure, CaseError> {
         context.advance(true);
     }
     Ok(Figure::new(named("scan_duration_ms"), pass.scan_duration_ms as f64, Unit::Ms))
+}
+
+/// One pass, by a process of its own.
+fn sweep(field: &Field, name: &str) -> Result<SweepReport, CaseError> {
+    let mut sweeper = field.start(name, "sweep", &[])?;
+    sweeper.wait_until_ready()?;
+    sweeper.go()?;
+    sweeper.report()
 }
