@@ -18,6 +18,17 @@ pub(super) struct Life {
     died: Notify,
 }
 
+/// What becomes of what is done at a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// It is done, and the agent goes on.
+    Go,
+    /// It is done, and nobody hears of it.
+    Last,
+    /// It is not done.
+    Never,
+}
+
 #[derive(Debug, Default)]
 struct State {
     passed: Vec<String>,
@@ -30,11 +41,11 @@ impl Life {
         Self { crash, state: Mutex::default(), died: Notify::new() }
     }
 
-    /// Comes to a point. `None` when the life is over already; otherwise the side on which it ends here, if it does.
-    pub(super) fn reach(&self, what: impl FnOnce() -> String) -> Option<Option<Side>> {
+    /// Comes to a point, unless the life is over already.
+    pub(super) fn reach(&self, what: impl FnOnce() -> String) -> Step {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.is_dead {
-            return None;
+            return Step::Never;
         }
         let number = state.passed.len();
         state.passed.push(what());
@@ -42,10 +53,14 @@ impl Life {
         // From before the point on: nothing else of it may come between.
         state.is_dead = side.is_some();
         drop(state);
-        if side == Some(Side::Before) {
-            self.died.notify_one();
+        match side {
+            None => Step::Go,
+            Some(Side::After) => Step::Last,
+            Some(Side::Before) => {
+                self.died.notify_one();
+                Step::Never
+            }
         }
-        Some(side)
     }
 
     /// Something at a point was done: the last thing, if it was to die after that.
@@ -89,9 +104,9 @@ pub(super) struct Mortal(pub(super) std::sync::Arc<Life>);
 impl StoreFaults for Mortal {
     fn commit(&self, _commit: u64, batch: &Batch) -> StoreFault {
         match self.0.reach(|| described(batch)) {
-            Some(None) => StoreFault::Pass,
-            Some(Some(Side::After)) => StoreFault::HangAfter,
-            Some(Some(Side::Before)) | None => StoreFault::HangBefore,
+            Step::Go => StoreFault::Pass,
+            Step::Last => StoreFault::HangAfter,
+            Step::Never => StoreFault::HangBefore,
         }
     }
 

@@ -223,14 +223,14 @@ where
         let env = Env::system().with_clock(self.clock.clone());
         let store = outside.block_on((self.matrix.open)(env)).map_err(io::Error::other)?;
         let first = Arc::new(Life::new(crash));
-        let mut end = self.one_life(&store, first.clone(), 1)?;
+        let mut end = self.one_life(&store, &first, 1)?;
         let mut lives = 1;
         let lives_max = if crash.is_some() { 1 + self.matrix.lives_max } else { 1 };
         while !matches!(end, End::Finished) && lives < lives_max {
             lives += 1;
             self.clock.advance(self.matrix.between_lives);
             outside.block_on(Sweeper::new(store.clone(), SweepOptions::default()).run_once());
-            end = self.one_life(&store, Arc::new(Life::new(None)), lives)?;
+            end = self.one_life(&store, &Arc::new(Life::new(None)), lives)?;
         }
         let in_doubt = outside.block_on(in_doubt(&*store)).map_err(io::Error::other)?;
         let effects = self.effects.lock().unwrap_or_else(PoisonError::into_inner);
@@ -249,7 +249,7 @@ where
     }
 
     /// One life on a runtime of its own, which takes everything that the agent has started with it.
-    fn one_life(&self, store: &Arc<dyn Store>, life: Arc<Life>, number: u32) -> io::Result<End> {
+    fn one_life(&self, store: &Arc<dyn Store>, life: &Arc<Life>, number: u32) -> io::Result<End> {
         let runtime = runtime()?;
         let store = Arc::new(FaultyStore::new(store.clone(), Mortal(life.clone())));
         let world = World { store, life: life.clone(), effects: self.effects.clone(), number };

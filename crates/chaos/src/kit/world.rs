@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use steadfast_store::Store;
 use steadfast_store::env::Env;
 
-use super::crash::Side;
-use super::life::Life;
+use super::life::{Life, Step};
 
 /// How often each outside effect has happened, over all lives of an agent.
 pub(super) type Effects = Arc<Mutex<BTreeMap<String, u64>>>;
@@ -44,10 +43,10 @@ impl World {
     /// right before and right after; then it does not come back.
     pub async fn effect(&self, name: impl Into<String>) -> u64 {
         let name = name.into();
-        let side = match self.life.reach(|| format!("effect {name}")) {
-            None | Some(Some(Side::Before)) => return pending().await,
-            Some(side) => side,
-        };
+        let step = self.life.reach(|| format!("effect {name}"));
+        if step == Step::Never {
+            return pending().await;
+        }
         let times = {
             let mut effects = self.effects.lock().unwrap_or_else(PoisonError::into_inner);
             let times = effects.entry(name).or_default();
@@ -55,6 +54,6 @@ impl World {
             *times
         };
         self.life.done();
-        if side.is_some() { pending().await } else { times }
+        if step == Step::Last { pending().await } else { times }
     }
 }
