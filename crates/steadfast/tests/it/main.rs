@@ -5,7 +5,6 @@
 
 mod bad_input;
 mod clean_up;
-mod spans;
 
 use std::fs;
 use std::path::Path;

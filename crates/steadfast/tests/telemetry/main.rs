@@ -143,7 +143,7 @@ async fn a_workers_life_is_counted() {
         ("steadfast_llm_cache_misses_total", 1.0),
         ("steadfast_llm_cache_hits_total", 2.0),
         ("steadfast_llm_tokens_saved_total", 10.0),
-        ("steadfast_batches_total{outcome=rejected}", 2.0),
+        ("steadfast_batches_total{outcome=rejected}", 3.0),
         ("steadfast_lease_claim_seconds", 2.0),
         ("steadfast_checkpoint_create_seconds", 1.0),
         ("steadfast_checkpoint_verify_seconds", 1.0),

@@ -1,5 +1,8 @@
 //! The spans that the crates put around what they offer: each is there with its fields, below the one that it is part
-//! of, and below the caller's own.
+//! of, and below the caller's own. A program of its own, one test at a time: tracing decides once and for all whether
+//! anybody listens to a span, and a test beside these that does not listen could be the one it asks.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -13,7 +16,12 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Instrument, Metadata, Subscriber};
 
-use crate::label;
+/// One test at a time.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+fn label(text: &str) -> Label {
+    Label::new(text).unwrap()
+}
 
 /// One span: its own name and those above it, joined by `/`, and its fields as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +138,7 @@ async fn opened(folder: &tempfile::TempDir) -> Arc<dyn Store> {
 
 #[tokio::test]
 async fn leases_are_claimed_renewed_and_ended_in_spans() {
+    let _turn = TURN.lock().await;
     let listener = Listener::default();
     let _listening = tracing::subscriber::set_default(listener.clone());
     let folder = tempfile::tempdir().unwrap();
@@ -163,6 +172,7 @@ async fn leases_are_claimed_renewed_and_ended_in_spans() {
 
 #[tokio::test]
 async fn checkpoints_are_made_and_looked_at_in_spans() {
+    let _turn = TURN.lock().await;
     let listener = Listener::default();
     let _listening = tracing::subscriber::set_default(listener.clone());
     let folder = tempfile::tempdir().unwrap();
@@ -200,6 +210,7 @@ async fn checkpoints_are_made_and_looked_at_in_spans() {
 
 #[tokio::test]
 async fn calls_are_made_once_in_spans_and_tools_run_below_them() {
+    let _turn = TURN.lock().await;
     let listener = Listener::default();
     let _listening = tracing::subscriber::set_default(listener.clone());
     let folder = tempfile::tempdir().unwrap();
@@ -249,6 +260,7 @@ async fn calls_are_made_once_in_spans_and_tools_run_below_them() {
 
 #[tokio::test]
 async fn sweeps_and_housekeeping_run_in_spans() {
+    let _turn = TURN.lock().await;
     let listener = Listener::default();
     let _listening = tracing::subscriber::set_default(listener.clone());
     let folder = tempfile::tempdir().unwrap();
@@ -265,6 +277,7 @@ async fn sweeps_and_housekeeping_run_in_spans() {
 /// A guard that stays entered over an await would put the spans of one task below those of another.
 #[tokio::test]
 async fn tasks_that_take_turns_keep_their_spans_apart() {
+    let _turn = TURN.lock().await;
     let listener = Listener::default();
     let _listening = tracing::subscriber::set_default(listener.clone());
     let memory = Arc::new(MemoryStore::new(Env::system()).with_yields());
