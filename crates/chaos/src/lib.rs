@@ -11,6 +11,7 @@ pub mod case;
 pub mod cli;
 pub mod crew;
 pub mod diagnosis;
+pub mod memory_vfs;
 pub mod perf;
 pub mod planted;
 pub mod process;
