@@ -146,6 +146,13 @@ impl Device {
         self.state().files.length(name)
     }
 
+    /// The first 32 bytes of the log, as far as there are any.
+    pub fn log_header(&self) -> Vec<u8> {
+        let state = self.state();
+        let log = state.files.get(Name::Log).unwrap_or_default();
+        log[..log.len().min(32)].to_vec()
+    }
+
     /// What the device says its sectors are, in bytes.
     pub fn set_sector_bytes(&self, bytes: u16) {
         self.state().sector_bytes = i32::from(bytes);

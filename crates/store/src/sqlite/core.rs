@@ -19,7 +19,7 @@ use crate::record::OperationStatus;
 use crate::sqlite::connect::{self, FileIdentity};
 use crate::sqlite::failure::{Trouble, again};
 use crate::sqlite::heads::Heads;
-use crate::sqlite::log::{self, Rewrite};
+use crate::sqlite::log::{self, Rewrite, Synced};
 use crate::sqlite::options::SqliteOptions;
 use crate::sqlite::recent::RecentIds;
 use crate::sqlite::rows::Transaction;
@@ -89,6 +89,10 @@ enum State {
 #[derive(Debug, Clone, Copy)]
 struct Log {
     pages: u32,
+    /// Those that are surely on the device: synced after they were written, and before any sync failed.
+    synced: Synced,
+    /// `PRAGMA data_version` when that was last so. Once somebody else has committed, nothing is known.
+    version: i64,
     folded_at: u32,
     fold_every: u32,
     /// Erased bytes stand in it.
@@ -104,8 +108,20 @@ enum Lost {
 }
 
 thread_local! {
-    /// Pages in the log after the commit that this thread made last: SQLite tells it to a hook without a context.
+    /// Pages in the log after the commit that this thread made last: SQLite tells it to a hook without a context, and
+    /// only when the commit has written a page.
     static LOG_PAGES: Cell<u32> = const { Cell::new(0) };
+    /// Commits of this thread that have written a page.
+    static LOG_COMMITS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Counts the pages of the log with every commit of this connection.
+pub(super) fn count_log_pages(connection: &Connection) {
+    connection.wal_hook(Some(|_, pages| {
+        LOG_PAGES.set(u32::try_from(pages).unwrap_or(0));
+        LOG_COMMITS.set(LOG_COMMITS.get() + 1);
+        Ok(())
+    }));
 }
 
 impl SqliteCore {
@@ -117,18 +133,19 @@ impl SqliteCore {
         let options = &options.absolute()?;
         // Somebody may have left this log after a failed sync of his; see `State::Unsynced`.
         let inherited = options.beside("-wal").metadata().is_ok_and(|log| log.len() > 0);
-        let (connection, clock) = connect::writer(options, &env)?;
-        connection.wal_hook(Some(|_, pages| {
-            LOG_PAGES.set(u32::try_from(pages).unwrap_or(0));
-            Ok(())
-        }));
+        LOG_PAGES.set(0);
+        let opened = connect::writer(options, &env)?;
+        let (connection, clock) = (opened.connection, opened.clock);
+        // What is read in a new boot comes from the device, whoever left it.
+        let doubtful = inherited && !opened.is_new_boot;
+        let version = connection.query_row(sql::connection::DATA_VERSION, [], |row| row.get(0)).unwrap_or(0);
         let files = (options.path.clone(), options.beside("-wal"));
         let own = [files.0.as_path(), &files.1, &options.beside("-shm")]
             .into_iter()
             .map(OwnFile::register)
             .collect::<Result<_, _>>()
             .map_err(|error| OpenError::Failed { path: options.path.clone(), source: Box::new(error) })?;
-        Ok(Self {
+        let mut core = Self {
             connection,
             env,
             clock,
@@ -139,12 +156,24 @@ impl SqliteCore {
             powersafe_overwrite: options.powersafe_overwrite,
             overwrites: false,
             changed: false,
-            state: if inherited { State::Unsynced } else { State::Sound },
+            state: if doubtful { State::Unsynced } else { State::Sound },
             identity: FileIdentity::look(&files.0, &files.1),
             files,
-            log: Log { pages: 0, folded_at: 0, fold_every: options.wal_pages, holds_erased: false },
+            log: Log {
+                pages: 0,
+                synced: Synced::default(),
+                version,
+                folded_at: 0,
+                fold_every: options.wal_pages,
+                holds_erased: false,
+            },
             _own: own,
-        })
+        };
+        if !doubtful {
+            // What was committed on the way here was so under FULL.
+            core.note_synced();
+        }
+        Ok(core)
     }
 
     /// Applies batches in order, each by itself all or nothing, in as few transactions as their sizes allow. The
@@ -298,7 +327,7 @@ impl SqliteCore {
     fn rewrite_log(&mut self, wait: Duration) -> Result<(), StoreError> {
         self.begin(Durability::Durable, wait)?;
         self.env.reach(Failpoint::LOG_REWRITE_BEFORE);
-        let rewritten = log::rewrite(&self.files.1, LOG_PAGES.get());
+        let rewritten = log::rewrite(&self.files.1, LOG_PAGES.get(), self.log.synced);
         if matches!(rewritten, Ok(Rewrite::Rewritten { .. })) {
             self.env.reach(Failpoint::LOG_REWRITE_AFTER);
         }
@@ -308,7 +337,10 @@ impl SqliteCore {
                 self.state = State::Replaced;
                 Err(StoreError::Failed { source: "the log was replaced while it was open".into() })
             }
-            Ok(Rewrite::Rewritten { .. }) => Ok(()),
+            Ok(Rewrite::Rewritten { .. }) => {
+                self.note_synced();
+                Ok(())
+            }
             Ok(Rewrite::Broken { at_frame }) => {
                 let what = format!("the write-ahead log, at frame {at_frame},");
                 Err(StoreError::Corrupt { what, source: None })
@@ -377,6 +409,9 @@ impl SqliteCore {
             Ok(version) => {
                 self.forget();
                 self.data_version = version;
+                if version != self.log.version {
+                    (self.log.version, self.log.synced) = (version, Synced::default());
+                }
                 if let Err(trouble) = self.drop_statistics() {
                     self.roll_back();
                     return Err(trouble.not_applied());
@@ -433,11 +468,15 @@ impl SqliteCore {
             }
         };
         self.env.reach(Failpoint::COMMIT_BEFORE);
+        let commits = LOG_COMMITS.get();
         if let Err(trouble) = self.execute(sql::transaction::COMMIT) {
             self.roll_back();
             return Err(Lost::AtCommit(trouble));
         }
         self.env.reach(Failpoint::COMMIT_AFTER);
+        if durable && LOG_COMMITS.get() > commits {
+            self.note_synced();
+        }
         if FileIdentity::look(&self.files.0, &self.files.1) != self.identity {
             return Err(Lost::Replaced);
         }
@@ -500,6 +539,10 @@ impl SqliteCore {
         if !self.log.holds_erased && self.log.pages - self.log.folded_at < self.log.fold_every {
             return;
         }
+        // Should the fold fail half-way, the log must not be written over where the file rests on it.
+        if self.log.synced.frames < self.log.pages && self.sync_log().is_err() {
+            return;
+        }
         self.env.reach(Failpoint::WAL_CHECKPOINT_BEFORE);
         // A failure leaves the log as it is, to be folded another time; its pages are read from there till then. But
         // its sync may have been what failed.
@@ -510,7 +553,11 @@ impl SqliteCore {
         };
         match self.connection.query_row(how, [], |row| row.get::<_, bool>(0)) {
             // A reader in the way: the log is cut short another time.
-            Ok(is_busy) => self.log.holds_erased &= is_busy,
+            Ok(is_busy) => {
+                self.log.holds_erased &= is_busy;
+                // The next commit may begin the log anew.
+                self.log.synced = Synced::default();
+            }
             Err(error) => {
                 if is_io(&error.into()) {
                     self.state = State::Unsynced;
@@ -519,6 +566,41 @@ impl SqliteCore {
         }
         self.log.folded_at = self.log.pages;
         self.env.reach(Failpoint::WAL_CHECKPOINT_AFTER);
+    }
+
+    /// Everything that stands in the log now is on the device: a commit that wrote a page has synced it.
+    fn note_synced(&mut self) {
+        let frames = LOG_PAGES.get();
+        let known = self.log.synced;
+        // Opened only where the log may have been begun anew.
+        let salts = if frames > known.frames && known.frames > 0 {
+            known.salts
+        } else {
+            log::salts(&self.files.1).unwrap_or_default()
+        };
+        self.log.synced = Synced { frames, salts };
+    }
+
+    /// Syncs what relaxed commits have left in the log, by a commit that writes a page.
+    fn sync_log(&mut self) -> Result<(), StoreError> {
+        self.begin(Durability::Durable, Duration::ZERO)?;
+        let committed =
+            self.execute(sql::transaction::MARKER).and_then(|()| self.execute(sql::transaction::COMMIT));
+        match committed {
+            Ok(()) => {
+                self.log.pages = LOG_PAGES.get();
+                self.env.reach(Failpoint::MARKER_AFTER);
+                self.note_synced();
+                Ok(())
+            }
+            Err(trouble) => {
+                self.roll_back();
+                if is_io(&trouble) {
+                    self.state = State::Unsynced;
+                }
+                Err(trouble.not_applied())
+            }
+        }
     }
 
     /// Pages at which the log is folded.

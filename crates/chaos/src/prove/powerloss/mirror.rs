@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::memory_vfs::{Device, Name};
@@ -36,9 +37,14 @@ impl Mirror {
         self.folder.path().join("image.db")
     }
 
-    /// Makes the log look as it does on the device: whether there is anything in it.
+    /// Makes the log look as it does on the device: whether there is anything in it, and its header.
     pub(super) fn show_log(&self, device: &Device) -> io::Result<()> {
-        self.log.set_len(u64::from(device.length(Name::Log) > 0))
+        show(&self.log, device)
+    }
+
+    /// The same, by the path of the database.
+    pub(super) fn show_log_of(database: &Path, device: &Device) -> io::Result<()> {
+        show(&File::options().write(true).open(log_of(database))?, device)
     }
 
     /// The log is about to be written over itself; answers with what this thread has written by now.
@@ -54,6 +60,12 @@ impl Mirror {
         device.log_was_rewritten(written_by_this_thread()? - before);
         Ok(())
     }
+}
+
+fn show(log: &File, device: &Device) -> io::Result<()> {
+    let header = device.log_header();
+    log.set_len(header.len() as u64)?;
+    log.write_all_at(&header, 0)
 }
 
 fn log_of(database: &Path) -> PathBuf {

@@ -84,14 +84,25 @@ impl Body {
         &self.readable[end.min(page * PAGE)..end]
     }
 
+    /// From the first to the last byte of a page that is not so on the device: powersafe overwrite keeps the others.
+    fn differing(&self, page: usize) -> std::ops::Range<usize> {
+        let start = page * PAGE;
+        let readable = self.page(page);
+        let differs = |at: &usize| self.durable.get(start + at) != Some(&readable[*at]);
+        let first = (0..readable.len()).find(differs).unwrap_or(0);
+        let last = (0..readable.len()).rev().find(differs).map_or(first, |last| last + 1);
+        start + first..start + last
+    }
+
     fn wrote(&mut self, offset: usize, bytes: &Arc<[u8]>) {
         write(&mut self.readable, offset, bytes);
         self.pending.push(Change::Write { offset, bytes: Arc::clone(bytes) });
         for page in pages(offset, bytes.len()) {
             // All of it is dirty again.
             if self.stale.remove(&page).is_some() {
-                let bytes = self.page(page).into();
-                self.pending.push(Change::Write { offset: page * PAGE, bytes });
+                let differing = self.differing(page);
+                let bytes = self.readable[differing.clone()].into();
+                self.pending.push(Change::Write { offset: differing.start, bytes });
             }
         }
     }

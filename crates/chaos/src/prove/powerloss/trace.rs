@@ -78,6 +78,9 @@ impl Failpoints for Trace {
             | Failpoint::MIGRATION_COMMIT_AFTER
             | Failpoint::CLOCK_COMMIT_AFTER => {
                 noted.commits.push(Commit { at: self.device.recorded(), files: self.device.files() });
+                if let Err(error) = Mirror::show_log_of(&self.database, self.device) {
+                    noted.trouble = Some(format!("showing the log: {error}"));
+                }
             }
             Failpoint::WAL_CHECKPOINT_BEFORE if self.rule == SyncRule::NoLog => {
                 self.device.set_rule(SyncRule::Honest);
