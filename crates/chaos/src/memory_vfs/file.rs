@@ -116,9 +116,7 @@ unsafe extern "C" fn read(
         count == buffer.len()
     };
     let is_whole = match &file.kind {
-        Kind::Named { name, .. } => {
-            fill(file.device.state().files.get(*name).unwrap_or_default(), buffer)
-        }
+        Kind::Named { name, .. } => fill(file.device.state().files.get(*name).unwrap_or_default(), buffer),
         Kind::Temporary(content) => fill(content, buffer),
     };
     if is_whole { ffi::SQLITE_OK } else { ffi::SQLITE_IOERR_SHORT_READ }

@@ -78,7 +78,9 @@ fn every_journal_mode_works_and_the_database_is_whole() {
         insert(&database).unwrap();
         database.execute_batch("BEGIN; INSERT INTO t VALUES (zeroblob(90000)); ROLLBACK").unwrap();
     }
-    database.execute_batch("PRAGMA temp_store = FILE; VACUUM; CREATE TEMP TABLE s AS SELECT * FROM t").unwrap();
+    database
+        .execute_batch("PRAGMA temp_store = FILE; VACUUM; CREATE TEMP TABLE s AS SELECT * FROM t")
+        .unwrap();
     let whole: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!((whole.as_str(), count(&database)), ("ok", 5));
 }

@@ -11,7 +11,7 @@ use crate::env::{BootId, Env, Failpoint};
 use crate::error::OpenError;
 use crate::sqlite::failure::{Trouble, denies_access};
 use crate::sqlite::options::SqliteOptions;
-use crate::sqlite::{core, migrate, sql, text_time};
+use crate::sqlite::{migrate, pages, sql, text_time};
 use crate::store_clock::StoreClock;
 use crate::sync::sleep_thread;
 use crate::time::StoreTime;
@@ -74,7 +74,7 @@ pub(super) fn writer(options: &SqliteOptions, env: &Env) -> Result<Writer, OpenE
     connection.execute_batch(sql::connection::EVERY).map_err(told)?;
     connection.execute_batch(sql::connection::WRITER).map_err(told)?;
     connection.execute_batch(sql::transaction::FULL).map_err(told)?;
-    core::count_log_pages(&connection);
+    pages::count(&connection);
     migrate::migrate(&mut connection, env, path)?;
     let (clock, is_new_boot) = clock(&mut connection, env).map_err(|trouble| trouble.not_opened(path))?;
     connection.busy_timeout(Duration::ZERO).map_err(told)?;

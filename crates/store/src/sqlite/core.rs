@@ -1,7 +1,6 @@
 //! The synchronous core: applies groups of batches to the file, and knows what a failure means. Usable without its
 //! thread.
 
-use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use crate::sqlite::failure::{Trouble, again};
 use crate::sqlite::heads::Heads;
 use crate::sqlite::log::{self, Rewrite, Synced};
 use crate::sqlite::options::SqliteOptions;
+use crate::sqlite::pages::{self, Log};
 use crate::sqlite::recent::RecentIds;
 use crate::sqlite::rows::Transaction;
 use crate::sqlite::sql;
@@ -85,43 +85,12 @@ enum State {
     Replaced,
 }
 
-/// The write-ahead log, in pages.
-#[derive(Debug, Clone, Copy)]
-struct Log {
-    pages: u32,
-    /// Those that are surely on the device: synced after they were written, and before any sync failed.
-    synced: Synced,
-    /// `PRAGMA data_version` when that was last so. Once somebody else has committed, nothing is known.
-    version: i64,
-    folded_at: u32,
-    fold_every: u32,
-    /// Erased bytes stand in it.
-    holds_erased: bool,
-}
-
 /// A group that was not committed.
 enum Lost {
     NotBegun(StoreError),
     BeforeCommit(Trouble),
     AtCommit(Trouble),
     Replaced,
-}
-
-thread_local! {
-    /// Pages in the log after the commit that this thread made last: SQLite tells it to a hook without a context, and
-    /// only when the commit has written a page.
-    static LOG_PAGES: Cell<u32> = const { Cell::new(0) };
-    /// Commits of this thread that have written a page.
-    static LOG_COMMITS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Counts the pages of the log with every commit of this connection.
-pub(super) fn count_log_pages(connection: &Connection) {
-    connection.wal_hook(Some(|_, pages| {
-        LOG_PAGES.set(u32::try_from(pages).unwrap_or(0));
-        LOG_COMMITS.set(LOG_COMMITS.get() + 1);
-        Ok(())
-    }));
 }
 
 impl SqliteCore {
@@ -133,7 +102,7 @@ impl SqliteCore {
         let options = &options.absolute()?;
         // Somebody may have left this log after a failed sync of his; see `State::Unsynced`.
         let inherited = options.beside("-wal").metadata().is_ok_and(|log| log.len() > 0);
-        LOG_PAGES.set(0);
+        pages::forget();
         let opened = connect::writer(options, &env)?;
         let (connection, clock) = (opened.connection, opened.clock);
         // What is read in a new boot comes from the device, whoever left it.
@@ -159,19 +128,12 @@ impl SqliteCore {
             state: if doubtful { State::Unsynced } else { State::Sound },
             identity: FileIdentity::look(&files.0, &files.1),
             files,
-            log: Log {
-                pages: 0,
-                synced: Synced::default(),
-                version,
-                folded_at: 0,
-                fold_every: options.wal_pages,
-                holds_erased: false,
-            },
+            log: Log::new(options, version),
             _own: own,
         };
         if !doubtful {
             // What was committed on the way here was so under FULL.
-            core.note_synced();
+            core.log.note_synced(&core.files.1);
         }
         Ok(core)
     }
@@ -327,7 +289,7 @@ impl SqliteCore {
     fn rewrite_log(&mut self, wait: Duration) -> Result<(), StoreError> {
         self.begin(Durability::Durable, wait)?;
         self.env.reach(Failpoint::LOG_REWRITE_BEFORE);
-        let rewritten = log::rewrite(&self.files.1, LOG_PAGES.get(), self.log.synced);
+        let rewritten = log::rewrite(&self.files.1, pages::after_commit(), self.log.synced);
         if matches!(rewritten, Ok(Rewrite::Rewritten { .. })) {
             self.env.reach(Failpoint::LOG_REWRITE_AFTER);
         }
@@ -338,7 +300,7 @@ impl SqliteCore {
                 Err(StoreError::Failed { source: "the log was replaced while it was open".into() })
             }
             Ok(Rewrite::Rewritten { .. }) => {
-                self.note_synced();
+                self.log.note_synced(&self.files.1);
                 Ok(())
             }
             Ok(Rewrite::Broken { at_frame }) => {
@@ -409,9 +371,7 @@ impl SqliteCore {
             Ok(version) => {
                 self.forget();
                 self.data_version = version;
-                if version != self.log.version {
-                    (self.log.version, self.log.synced) = (version, Synced::default());
-                }
+                self.log.seen(version);
                 if let Err(trouble) = self.drop_statistics() {
                     self.roll_back();
                     return Err(trouble.not_applied());
@@ -468,20 +428,20 @@ impl SqliteCore {
             }
         };
         self.env.reach(Failpoint::COMMIT_BEFORE);
-        let commits = LOG_COMMITS.get();
+        let commits = pages::commits();
         if let Err(trouble) = self.execute(sql::transaction::COMMIT) {
             self.roll_back();
             return Err(Lost::AtCommit(trouble));
         }
         self.env.reach(Failpoint::COMMIT_AFTER);
-        if durable && LOG_COMMITS.get() > commits {
-            self.note_synced();
+        if durable && pages::commits() > commits {
+            self.log.note_synced(&self.files.1);
         }
         if FileIdentity::look(&self.files.0, &self.files.1) != self.identity {
             return Err(Lost::Replaced);
         }
         self.clock.ceiling = ceiling;
-        self.log.pages = LOG_PAGES.get();
+        self.log.pages = pages::after_commit();
         self.log.holds_erased |= erases;
         self.heads.trim();
         self.recent.trim();
@@ -533,14 +493,11 @@ impl SqliteCore {
         if self.state != State::Sound {
             return;
         }
-        if self.log.pages < self.log.folded_at {
-            self.log.folded_at = 0;
-        }
-        if !self.log.holds_erased && self.log.pages - self.log.folded_at < self.log.fold_every {
+        if !self.log.is_to_be_folded() {
             return;
         }
         // Should the fold fail half-way, the log must not be written over where the file rests on it.
-        if self.log.synced.frames < self.log.pages && self.sync_log().is_err() {
+        if self.log.has_unsynced() && self.sync_log().is_err() {
             return;
         }
         self.env.reach(Failpoint::WAL_CHECKPOINT_BEFORE);
@@ -568,19 +525,6 @@ impl SqliteCore {
         self.env.reach(Failpoint::WAL_CHECKPOINT_AFTER);
     }
 
-    /// Everything that stands in the log now is on the device: a commit that wrote a page has synced it.
-    fn note_synced(&mut self) {
-        let frames = LOG_PAGES.get();
-        let known = self.log.synced;
-        // Opened only where the log may have been begun anew.
-        let salts = if frames > known.frames && known.frames > 0 {
-            known.salts
-        } else {
-            log::salts(&self.files.1).unwrap_or_default()
-        };
-        self.log.synced = Synced { frames, salts };
-    }
-
     /// Syncs what relaxed commits have left in the log, by a commit that writes a page.
     fn sync_log(&mut self) -> Result<(), StoreError> {
         self.begin(Durability::Durable, Duration::ZERO)?;
@@ -588,9 +532,9 @@ impl SqliteCore {
             self.execute(sql::transaction::MARKER).and_then(|()| self.execute(sql::transaction::COMMIT));
         match committed {
             Ok(()) => {
-                self.log.pages = LOG_PAGES.get();
+                self.log.pages = pages::after_commit();
                 self.env.reach(Failpoint::MARKER_AFTER);
-                self.note_synced();
+                self.log.note_synced(&self.files.1);
                 Ok(())
             }
             Err(trouble) => {

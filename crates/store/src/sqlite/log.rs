@@ -276,7 +276,8 @@ mod tests {
     impl LogFile for Kept {
         fn sync(&self) -> io::Result<()> {
             self.fails(Fails::Sync)?;
-            let ends = self.written.lock().unwrap().iter().map(|(offset, length)| *offset as usize + length).max();
+            let ends =
+                self.written.lock().unwrap().iter().map(|(offset, length)| *offset as usize + length).max();
             *self.synced.lock().unwrap() = ends.unwrap_or(0);
             Ok(())
         }
@@ -391,7 +392,11 @@ mod tests {
         let frames = place.grow(1);
         for at in 0..HEADER_BYTES {
             let kept = place.flipped(at);
-            assert_eq!(rewrite_in(&kept, frames, NOTHING).unwrap(), Rewrite::Broken { at_frame: 0 }, "byte {at}");
+            assert_eq!(
+                rewrite_in(&kept, frames, NOTHING).unwrap(),
+                Rewrite::Broken { at_frame: 0 },
+                "byte {at}"
+            );
             assert_eq!(kept.written(), 0);
         }
     }
@@ -410,9 +415,16 @@ mod tests {
         ] {
             let kept = place.kept();
             kept.bytes.lock().unwrap().truncate(length);
-            assert_eq!(rewrite_in(&kept, frames, NOTHING).unwrap(), Rewrite::Broken { at_frame }, "{length} bytes");
+            assert_eq!(
+                rewrite_in(&kept, frames, NOTHING).unwrap(),
+                Rewrite::Broken { at_frame },
+                "{length} bytes"
+            );
         }
-        assert_eq!(rewrite_in(&place.kept(), frames + 1, NOTHING).unwrap(), Rewrite::Broken { at_frame: frames + 1 });
+        assert_eq!(
+            rewrite_in(&place.kept(), frames + 1, NOTHING).unwrap(),
+            Rewrite::Broken { at_frame: frames + 1 }
+        );
     }
 
     #[test]
@@ -423,7 +435,10 @@ mod tests {
         let frames = place.grow(1);
         assert!(std::fs::metadata(place.log()).unwrap().len() > 20 * 4_096);
         assert_eq!(rewrite(&place.log(), frames, NOTHING).unwrap(), Rewrite::Rewritten { frames });
-        assert_eq!(rewrite(&place.log(), frames + 1, NOTHING).unwrap(), Rewrite::Broken { at_frame: frames + 1 });
+        assert_eq!(
+            rewrite(&place.log(), frames + 1, NOTHING).unwrap(),
+            Rewrite::Broken { at_frame: frames + 1 }
+        );
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(super) const IMAGES_OF_SCRIPT: usize = 400;
 /// One image in so many is cut again while the store recovers it.
 const CUT_AGAIN_EVERY: u8 = 10;
 /// A script ends before its database grows beyond this, in bytes.
-const DATABASE_BYTES_MAX: usize = 112 * 1024;
+const DATABASE_BYTES_MAX: usize = 108 * 1024;
 
 /// Which device a script meets.
 #[derive(Debug, Clone, Copy)]
@@ -101,7 +101,7 @@ pub(super) fn perform(
     let start = if variant.is_new { Files::default() } else { made(bench, setup)? };
     let mut session = Session::open(bench, start, setup)?;
     let mut author = Author::new(rng.fork(), session.env.clone());
-    for _ in 0..rng.usize(14..26) {
+    for _ in 0..rng.usize(14..24) {
         if variant.fails && rng.u8(0..8) == 0 {
             let name = if rng.u8(0..4) == 0 { Name::Database } else { Name::Log };
             session.device().fail_syncs(name, rng.u32(1..4));
@@ -251,7 +251,8 @@ fn submitted_again(
         Some(Ok(Committed::Applied(applied))) if was_there => {
             let told = deed.commands.iter().zip(applied.outcomes()).any(|(command, outcome)| {
                 let appended = matches!(command, Command::AppendCheckpoint(_));
-                appended && matches!(outcome, steadfast_store::Outcome::Appended(of) if of.sequence.0 == sequence)
+                appended
+                    && matches!(outcome, steadfast_store::Outcome::Appended(of) if of.sequence.0 == sequence)
             });
             (!applied.is_replayed() || !told).then(|| format!("{:?}", applied.outcomes()))
         }

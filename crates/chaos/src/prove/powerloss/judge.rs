@@ -62,7 +62,8 @@ pub(super) fn judge(recording: &Recording, cut: usize, fault: Fault, look: &Look
     match found.next_back() {
         Some(at) if at >= floor => Ok(()),
         Some(at) => {
-            let what = format!("the state after operation {at} is there, that after {floor} was acknowledged");
+            let what =
+                format!("the state after operation {at} is there, that after {floor} was acknowledged");
             Err(Broken::new(Kind::Lost, what))
         }
         None => Err(Broken::new(Kind::Torn, "what is there was never the state after any commit")),

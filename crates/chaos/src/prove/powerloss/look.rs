@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use rusqlite::types::ValueRef;
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 
 use super::sql;
 use crate::audit::{Audit, pruned_chain_faults};
@@ -94,7 +94,8 @@ pub(super) fn broken_chains(audit: &Audit) -> rusqlite::Result<Vec<String>> {
     for key in audit.task_keys()? {
         let Some(task) = audit.task(&key)? else { continue };
         let faults = pruned_chain_faults(&task, &audit.checkpoints(&task)?);
-        broken.extend(faults.gaps.into_iter().chain(faults.breaks).map(|fault| format!("task {key}: {fault}")));
+        broken
+            .extend(faults.gaps.into_iter().chain(faults.breaks).map(|fault| format!("task {key}: {fault}")));
     }
     Ok(broken)
 }

@@ -52,7 +52,7 @@ pub(super) const CASE: Case = Case {
 };
 
 /// Threads that cut; each has its own devices.
-const THREADS: usize = 2;
+const THREADS: u8 = 2;
 /// Scripts whose images are made for each control.
 const CONTROL_SCRIPTS: usize = 2;
 
@@ -89,7 +89,7 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
     let off = controlled(context, SyncRule::Nothing, "off")?;
     let began = Instant::now();
     let tally = cut_all(context)?;
-    tally.report(context, began.elapsed().as_secs_f64() * THREADS as f64);
+    tally.report(context, began.elapsed().as_secs_f64() * f64::from(THREADS));
     tally::report_controls(context, &normal, &off);
     Ok(())
 }
@@ -118,7 +118,10 @@ fn cut_all(context: &mut Context) -> Result<Tally, CaseError> {
             scope.spawn(move || work(folder, to_do, &done));
         }
         drop(done);
-        feed(context, jobs, &results, &mut tally)
+        let fed = feed(context, &jobs, &results, &mut tally);
+        // Nobody waits for more.
+        drop(jobs);
+        fed
     })?;
     Ok(tally)
 }
@@ -150,13 +153,13 @@ fn work(folder: &std::path::Path, jobs: &Jobs, done: &Results) {
 /// Hands out scripts, a few ahead, and takes in what came of them.
 fn feed(
     context: &mut Context,
-    jobs: mpsc::Sender<Job>,
+    jobs: &mpsc::Sender<Job>,
     results: &mpsc::Receiver<(usize, Result<Ran, Trouble>)>,
     tally: &mut Tally,
 ) -> Result<(), CaseError> {
     let (mut script, mut planned, mut open) = (0, 0, 0);
     loop {
-        while open < 2 * THREADS && context.goes_on(planned) {
+        while open < 2 * usize::from(THREADS) && context.goes_on(planned) {
             let images = match context.settings().budget {
                 Some(_) => IMAGES_OF_SCRIPT,
                 None => IMAGES_OF_SCRIPT.min(context.runs() - planned),
@@ -173,9 +176,9 @@ fn feed(
         if open == 0 {
             return Ok(());
         }
-        let (script, ran) = results.recv_timeout(context.deadline().left()).map_err(|_| {
-            CaseError::TimedOut { what: "the images of a script".to_owned() }
-        })?;
+        let (script, ran) = results
+            .recv_timeout(context.deadline().left())
+            .map_err(|_| CaseError::TimedOut { what: "the images of a script".to_owned() })?;
         open -= 1;
         let ran = ran.map_err(|trouble| CaseError::Process {
             process: format!("script {script}"),

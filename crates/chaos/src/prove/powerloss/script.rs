@@ -77,7 +77,8 @@ impl Author {
 
     fn bytes(&mut self) -> Vec<u8> {
         // Mostly some hundred; now and then more than a page, which then stands on pages of its own.
-        let length = if self.rng.u8(0..14) == 0 { self.rng.usize(4_200..6_000) } else { self.rng.usize(20..500) };
+        let length =
+            if self.rng.u8(0..24) == 0 { self.rng.usize(4_200..5_000) } else { self.rng.usize(20..300) };
         (0..length).map(|_| self.rng.u8(..)).collect()
     }
 
@@ -207,7 +208,8 @@ impl Author {
     fn append(&mut self, durability: Durability) -> Deed {
         let task = self.task().id.clone();
         let count = if self.rng.u8(0..5) == 0 { 2 } else { 1 };
-        let commands = (0..count).map(|_| Command::AppendCheckpoint(self.checkpoint_of(task.clone()))).collect();
+        let commands =
+            (0..count).map(|_| Command::AppendCheckpoint(self.checkpoint_of(task.clone()))).collect();
         let mut deed = Deed::new(durability, commands);
         if self.rng.bool() {
             deed.guard = self.leases.iter().find(|(_, of)| *of == task).map(|(guard, _)| guard.clone());
@@ -236,7 +238,8 @@ impl Author {
     fn finish_operation(&mut self, durability: Durability) -> Deed {
         let Some((key, token, task)) = self.begun.pop() else { return self.begin(durability) };
         let output = self.payload();
-        let end = if self.rng.bool() { OperationEnd::Succeeded(output) } else { OperationEnd::Failed(output) };
+        let end =
+            if self.rng.bool() { OperationEnd::Succeeded(output) } else { OperationEnd::Failed(output) };
         let mut commands = vec![Command::FinishOperation(FinishOperation { key, token, end })];
         if let Some(task) = task.filter(|task| self.tasks.iter().any(|told| told.id == *task)) {
             commands.push(Command::AppendCheckpoint(self.checkpoint_of(task)));

@@ -4,10 +4,11 @@
 //! but counts as clean, as on ext4 and XFS: no later sync writes it, unless it is written to again (Rebello et al., "Can
 //! Applications Recover from fsync Failures?", USENIX ATC 2020). Only what was not synced is ever damaged.
 //!
-//! One thing is left out. A store that finds a log which another process of the same boot has left writes all of it over
-//! itself, the same bytes, because it cannot know which of them are on the device. A device that leaves garbage where
-//! the power was cut *while it wrote what it held already* could destroy acknowledged commits in that moment; no garbage
-//! is put there. Writes that are torn, dropped or reordered are.
+//! One thing is left out. After a failed sync the store writes the part of its log over itself, the same bytes, of which
+//! it does not know that it is on the device. That is all of it where another process of the same boot has left the log,
+//! and where powersafe overwrite is declared off. A device that leaves garbage where the power was cut *while it wrote
+//! what it held already* could destroy acknowledged commits in that moment; no garbage is put there. Writes that are torn,
+//! dropped or reordered are.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -331,8 +332,11 @@ mod tests {
 
     #[test]
     fn what_was_not_synced_is_dropped_or_kept_and_what_was_is_there() {
-        let storage =
-            played(&[wrote(Name::Log, 0, &[2; 10]), sync(Name::Log, false, Took::Done), wrote(Name::Log, 10, &[3])]);
+        let storage = played(&[
+            wrote(Name::Log, 0, &[2; 10]),
+            sync(Name::Log, false, Took::Done),
+            wrote(Name::Log, 10, &[3]),
+        ]);
         let (dropped, kept) = (log(&storage, Fault::Dropped).unwrap(), log(&storage, Fault::Kept).unwrap());
         assert_eq!((dropped[9], dropped[10], kept[9], kept[10]), (2, 1, 2, 3));
         let left_out = played(&[wrote(Name::Log, 0, &[2; 10]), sync(Name::Log, false, Took::LeftOut)]);
@@ -395,7 +399,11 @@ mod tests {
         ops.push(sync(Name::Log, false, Took::Done));
         let storage = played(&ops);
         assert!(storage.faults(None).contains(&Fault::LostAfterFailedSync));
-        assert_eq!(log(&storage, Fault::LostAfterFailedSync).unwrap()[0], 1, "the later sync did not write it");
+        assert_eq!(
+            log(&storage, Fault::LostAfterFailedSync).unwrap()[0],
+            1,
+            "the later sync did not write it"
+        );
         assert_eq!(log(&storage, Fault::Kept).unwrap()[0], 2);
         let again = [wrote(Name::Log, 9, &[3]), sync(Name::Log, false, Took::Done)];
         let storage = played(&[&failed[..], &again[..]].concat());

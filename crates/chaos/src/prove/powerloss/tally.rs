@@ -137,7 +137,10 @@ impl Tally {
         for ((boundary, fault), times) in &self.covered {
             lines.entry(boundary).or_default().push(format!("{} {times}", fault.name()));
         }
-        lines.into_iter().map(|(boundary, faults)| format!("after {boundary}: {}", faults.join(", "))).collect()
+        lines
+            .into_iter()
+            .map(|(boundary, faults)| format!("after {boundary}: {}", faults.join(", ")))
+            .collect()
     }
 }
 

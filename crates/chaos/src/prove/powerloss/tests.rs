@@ -107,7 +107,8 @@ fn a_batch_that_was_answered_to_have_failed_too_early_is_found() {
         let failed = |op: &Op| matches!(op, Op::Sync { took: crate::memory_vfs::Took::Failed, .. });
         let Some(at) = recording.ops.iter().position(failed) else { continue };
         // The answer was given at the failed sync already, before a marker had overwritten the group.
-        let Some(marker) = recording.states.iter().find(|state| state.at > at + 1).map(|state| state.at) else {
+        let Some(marker) = recording.states.iter().find(|state| state.at > at + 1).map(|state| state.at)
+        else {
             continue;
         };
         recording.promises.push(super::session::Promise {
@@ -129,9 +130,8 @@ fn a_batch_that_was_answered_to_have_failed_too_early_is_found() {
 fn going_on_after_a_failed_sync_without_writing_the_log_again_loses_what_is_acknowledged_later() {
     let bench = bench();
     let device = bench.machine.device();
-    let connect = || {
-        Connection::open_with_flags_and_vfs("a.db", OpenFlags::default(), bench.machine.name()).unwrap()
-    };
+    let connect =
+        || Connection::open_with_flags_and_vfs("a.db", OpenFlags::default(), bench.machine.name()).unwrap();
     let database = connect();
     database.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x)").unwrap();
     drop(database);
@@ -167,7 +167,7 @@ fn damage_that_sqlite_does_not_see_is_found() {
     for damage in [
         "UPDATE checkpoints SET payload = x'00'",
         "UPDATE checkpoints SET evidence = x'00'",
-        "UPDATE checkpoints SET sequence_number = sequence_number + 100",
+        "UPDATE checkpoints SET sequence_number = sequence_number * 1000",
         "UPDATE checkpoints SET parent_link = zeroblob(32)",
         "PRAGMA foreign_keys = OFF; UPDATE checkpoints SET task_id = 77",
     ] {
