@@ -22,6 +22,8 @@ pub mod crew;
 pub mod diagnosis;
 pub mod kit;
 #[cfg(feature = "runner")]
+pub mod memory_vfs;
+#[cfg(feature = "runner")]
 pub mod perf;
 #[cfg(feature = "runner")]
 pub mod planted;

@@ -48,7 +48,11 @@ fn link_of(task: &str, row: &CheckpointRow) -> [u8; 32] {
 fn row_fault(task: &str, row: &CheckpointRow) -> Option<&'static str> {
     let [payload, evidence, _, link] = &row.digests;
     let salted = blake3::Hasher::new().update(&row.salt).update(&row.payload).finalize();
-    if salted.as_bytes() != payload.as_slice() {
+    // Of an erased one nothing may be left that its digest could be guessed from.
+    let is_gone = row.payload.is_empty() && row.salt.iter().all(|byte| *byte == 0);
+    if row.is_erased && !is_gone {
+        Some("it was erased, and its payload or salt is there")
+    } else if !row.is_erased && salted.as_bytes() != payload.as_slice() {
         Some("its payload does not give its digest")
     } else if blake3::hash(&row.evidence).as_bytes() != evidence.as_slice() {
         Some("its evidence does not give its digest")
@@ -62,8 +66,27 @@ fn row_fault(task: &str, row: &CheckpointRow) -> Option<&'static str> {
 /// What is wrong with the chain of a task that was never pruned: gaps, links, bytes, the head on the task. The rows
 /// in order of their sequence numbers.
 pub fn chain_faults(task: &TaskRow, rows: &[CheckpointRow]) -> ChainFaults {
+    faults_after(0, NO_PARENT.to_vec(), task, rows)
+}
+
+/// The same of one that may have been: of a beginning that is gone the task says so, and the first one left names a
+/// parent that cannot be looked at any more.
+pub fn pruned_chain_faults(task: &TaskRow, rows: &[CheckpointRow]) -> ChainFaults {
+    if task.pruned_through == 0 {
+        return chain_faults(task, rows);
+    }
+    let parent = rows.first().map_or_else(|| task.head_link.clone(), |first| first.digests[2].clone());
+    faults_after(task.pruned_through, parent, task, rows)
+}
+
+fn faults_after(
+    pruned_through: u64,
+    mut parent: Vec<u8>,
+    task: &TaskRow,
+    rows: &[CheckpointRow],
+) -> ChainFaults {
     let mut faults = ChainFaults::default();
-    let (mut expected, mut parent) = (1, NO_PARENT.to_vec());
+    let mut expected = pruned_through + 1;
     for row in rows {
         if row.sequence != expected {
             faults.gaps.push(format!("checkpoint {} stands where {expected} belongs", row.sequence));
@@ -76,7 +99,7 @@ pub fn chain_faults(task: &TaskRow, rows: &[CheckpointRow]) -> ChainFaults {
         }
         (expected, parent) = (row.sequence + 1, row.digests[3].clone());
     }
-    // The task names a head of its own only when that checkpoint is gone, which nothing here ever is.
+    // The task names a head of its own only when that checkpoint is gone.
     let newest = expected - 1;
     if task.last_sequence > newest || (task.last_sequence == newest && task.head_link != parent) {
         let head = task.last_sequence;
@@ -101,6 +124,7 @@ pub struct ChainFaults {
 pub fn newest_verified(task: &TaskRow, rows: &[CheckpointRow], artifacts: &Path) -> u64 {
     let is_verified = |row: &&CheckpointRow| {
         row.kind != BOUNDARY
+            && !row.is_erased
             && row_fault(&task.key, row).is_none()
             && evidence_holds(&row.evidence, artifacts)
     };

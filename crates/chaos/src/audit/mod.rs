@@ -13,7 +13,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
-pub use chain::{chain_faults, newest_verified};
+pub use chain::{chain_faults, newest_verified, pruned_chain_faults};
 pub use look::{Look, Reads};
 
 /// How long a look waits for the write lock of somebody who recovers the log.
@@ -34,6 +34,8 @@ pub struct TaskRow {
     pub head_link: Vec<u8>,
     /// What came of it; empty until then.
     pub result: Vec<u8>,
+    /// The sequence number through which its checkpoints were removed.
+    pub pruned_through: u64,
 }
 
 /// A row of `checkpoints`.
@@ -55,6 +57,8 @@ pub struct CheckpointRow {
     pub payload: Vec<u8>,
     /// The evidence.
     pub evidence: Vec<u8>,
+    /// Whether the state was erased on purpose.
+    pub is_erased: bool,
 }
 
 /// A row of `idempotency_keys`.
@@ -131,8 +135,22 @@ impl Audit {
     /// # Errors
     /// What SQLite answers.
     pub fn open(path: &Path) -> rusqlite::Result<Self> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
+        Self::over(Connection::open_with_flags(path, Self::flags())?)
+    }
+
+    /// The same through a registered VFS.
+    ///
+    /// # Errors
+    /// What SQLite answers.
+    pub fn open_through(vfs: &str, path: &Path) -> rusqlite::Result<Self> {
+        Self::over(Connection::open_with_flags_and_vfs(path, Self::flags(), vfs)?)
+    }
+
+    fn flags() -> OpenFlags {
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
+    }
+
+    fn over(connection: Connection) -> rusqlite::Result<Self> {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.execute_batch(sql::QUERY_ONLY)?;
@@ -153,6 +171,19 @@ impl Audit {
         Ok(faults)
     }
 
+    /// The connection, for looks of a case's own.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The keys of all tasks, in the order in which they were created.
+    ///
+    /// # Errors
+    /// What SQLite answers.
+    pub fn task_keys(&self) -> rusqlite::Result<Vec<String>> {
+        self.rows(sql::TASK_KEYS, [], |row| row.get(0))
+    }
+
     /// A task.
     ///
     /// # Errors
@@ -162,7 +193,8 @@ impl Audit {
             let (status, key) = (row.get(1)?, key.to_owned());
             let (row_id, last_sequence, head_link) = (row.get(0)?, row.get(2)?, row.get(3)?);
             let result = row.get::<_, Option<Vec<u8>>>(4)?.unwrap_or_default();
-            Ok(TaskRow { row: row_id, key, status, last_sequence, head_link, result })
+            let pruned_through = row.get(5)?;
+            Ok(TaskRow { row: row_id, key, status, last_sequence, head_link, result, pruned_through })
         };
         self.connection.query_row(sql::TASK, [key], read).optional()
     }
@@ -182,6 +214,7 @@ impl Audit {
                 digests: [row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?],
                 payload: row.get(9)?,
                 evidence: row.get(10)?,
+                is_erased: row.get(11)?,
             })
         })
     }

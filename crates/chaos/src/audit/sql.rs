@@ -1,11 +1,12 @@
 //! Every statement with which the runner looks at a database: on a connection of its own, past all code under test.
 
 pub(super) const TASK: &str =
-    "SELECT task_id, status, last_sequence, head_link, result FROM tasks LEFT JOIN task_payloads USING (task_id)
+    "SELECT task_id, status, last_sequence, head_link, result, pruned_through FROM tasks LEFT JOIN task_payloads USING (task_id)
      WHERE task_key = ?1";
+pub(super) const TASK_KEYS: &str = "SELECT task_key FROM tasks ORDER BY task_id";
 pub(super) const CHECKPOINTS: &str =
     "SELECT sequence_number, checkpoint_id, checkpoint_type, work_item_id, salt, payload_digest, evidence_digest,
-            parent_link, link, payload, evidence
+            parent_link, link, payload, evidence, erased_at IS NOT NULL
      FROM checkpoints WHERE task_id = ?1 ORDER BY sequence_number, checkpoint_row";
 pub(super) const CHECKPOINT_EXISTS: &str = "SELECT count(*) FROM checkpoints WHERE checkpoint_id = ?1";
 pub(super) const OPERATIONS: &str = "SELECT idempotency_key, status, abandonment FROM idempotency_keys WHERE task_id = ?1 ORDER BY idempotency_key";

@@ -12,7 +12,7 @@ use crate::error::OpenError;
 use crate::sqlite::failure::{Trouble, denies_access};
 use crate::sqlite::options::SqliteOptions;
 use crate::sqlite::text_time::TextTime;
-use crate::sqlite::{migrate, sql};
+use crate::sqlite::{migrate, pages, sql};
 use crate::store_clock::StoreClock;
 use crate::sync::sleep_thread;
 use crate::time::StoreTime;
@@ -25,8 +25,17 @@ pub(super) fn flags() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
 
+/// The write connection, and what was found when it was opened.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    pub(super) clock: StoreClock,
+    /// The file was last opened before the machine was started.
+    pub(super) is_new_boot: bool,
+}
+
 /// Opens the write connection, and brings the file to this program's schema.
-pub(super) fn writer(options: &SqliteOptions, env: &Env) -> Result<(Connection, StoreClock), OpenError> {
+pub(super) fn writer(options: &SqliteOptions, env: &Env) -> Result<Writer, OpenError> {
     let path = options.path.as_path();
     if !options.folder().is_dir() {
         return Err(OpenError::MissingFolder { folder: options.folder().to_owned() });
@@ -66,10 +75,11 @@ pub(super) fn writer(options: &SqliteOptions, env: &Env) -> Result<(Connection, 
     connection.execute_batch(sql::connection::EVERY).map_err(told)?;
     connection.execute_batch(sql::connection::WRITER).map_err(told)?;
     connection.execute_batch(sql::transaction::FULL).map_err(told)?;
+    pages::count(&connection);
     migrate::migrate(&mut connection, env, path)?;
-    let clock = clock(&mut connection, env).map_err(|trouble| trouble.not_opened(path))?;
+    let (clock, is_new_boot) = clock(&mut connection, env).map_err(|trouble| trouble.not_opened(path))?;
     connection.busy_timeout(Duration::ZERO).map_err(told)?;
-    Ok((connection, clock))
+    Ok(Writer { connection, clock, is_new_boot })
 }
 
 /// Puts the file into WAL mode, and answers with the mode that it is in. While another process does the same, SQLite
@@ -112,8 +122,8 @@ fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
-/// Reads the clock of this boot, or starts it.
-fn clock(connection: &mut Connection, env: &Env) -> Result<StoreClock, Trouble> {
+/// Reads the clock of this boot, or starts it; answers also whether there was one of another boot.
+fn clock(connection: &mut Connection, env: &Env) -> Result<(StoreClock, bool), Trouble> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let saved = transaction
         .query_row(sql::clock::READ, [], |row| {
@@ -142,7 +152,7 @@ fn clock(connection: &mut Connection, env: &Env) -> Result<StoreClock, Trouble> 
     env.reach(Failpoint::CLOCK_COMMIT_BEFORE);
     transaction.commit()?;
     env.reach(Failpoint::CLOCK_COMMIT_AFTER);
-    Ok(clock)
+    Ok((clock, saved.is_some_and(|saved| saved.boot != clock.boot)))
 }
 
 /// Which files the names stand for now. A log that was replaced under an open store holds none of what was
@@ -179,7 +189,7 @@ mod tests {
     fn opened() -> (tempfile::TempDir, Connection, Connection) {
         let folder = tempfile::tempdir().unwrap();
         let options = SqliteOptions::new(folder.path().join("a.db"));
-        let (writer, _) = writer(&options, &Env::system()).unwrap();
+        let writer = writer(&options, &Env::system()).unwrap().connection;
         let reader = watcher(&options).unwrap();
         (folder, writer, reader)
     }

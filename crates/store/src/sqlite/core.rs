@@ -1,7 +1,6 @@
 //! The synchronous core: applies groups of batches to the file, and knows what a failure means. Usable without its
 //! thread.
 
-use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,8 +18,9 @@ use crate::record::OperationStatus;
 use crate::sqlite::connect::{self, FileIdentity};
 use crate::sqlite::failure::{Trouble, again};
 use crate::sqlite::heads::Heads;
-use crate::sqlite::log::{self, Rewrite};
+use crate::sqlite::log::{self, Rewrite, Synced};
 use crate::sqlite::options::SqliteOptions;
+use crate::sqlite::pages::{self, Log};
 use crate::sqlite::recent::RecentIds;
 use crate::sqlite::rows::Transaction;
 use crate::sqlite::sql;
@@ -85,27 +85,12 @@ enum State {
     Replaced,
 }
 
-/// The write-ahead log, in pages.
-#[derive(Debug, Clone, Copy)]
-struct Log {
-    pages: u32,
-    folded_at: u32,
-    fold_every: u32,
-    /// Erased bytes stand in it, or may: whoever left this log behind may have been killed before he could cut it.
-    holds_erased: bool,
-}
-
 /// A group that was not committed.
 enum Lost {
     NotBegun(StoreError),
     BeforeCommit(Trouble),
     AtCommit(Trouble),
     Replaced,
-}
-
-thread_local! {
-    /// Pages in the log after the commit that this thread made last: SQLite tells it to a hook without a context.
-    static LOG_PAGES: Cell<u32> = const { Cell::new(0) };
 }
 
 impl SqliteCore {
@@ -117,18 +102,19 @@ impl SqliteCore {
         let options = &options.absolute()?;
         // Somebody may have left this log after a failed sync of his; see `State::Unsynced`.
         let inherited = options.beside("-wal").metadata().is_ok_and(|log| log.len() > 0);
-        let (connection, clock) = connect::writer(options, &env)?;
-        connection.wal_hook(Some(|_, pages| {
-            LOG_PAGES.set(u32::try_from(pages).unwrap_or(0));
-            Ok(())
-        }));
+        pages::forget();
+        let opened = connect::writer(options, &env)?;
+        let (connection, clock) = (opened.connection, opened.clock);
+        // What is read in a new boot comes from the device, whoever left it.
+        let doubtful = inherited && !opened.is_new_boot;
+        let version = connection.query_row(sql::connection::DATA_VERSION, [], |row| row.get(0)).unwrap_or(0);
         let files = (options.path.clone(), options.beside("-wal"));
         let own = [files.0.as_path(), &files.1, &options.beside("-shm")]
             .into_iter()
             .map(OwnFile::register)
             .collect::<Result<_, _>>()
             .map_err(|error| OpenError::Failed { path: options.path.clone(), source: Box::new(error) })?;
-        Ok(Self {
+        let mut core = Self {
             connection,
             env,
             clock,
@@ -139,12 +125,17 @@ impl SqliteCore {
             powersafe_overwrite: options.powersafe_overwrite,
             overwrites: false,
             changed: false,
-            state: if inherited { State::Unsynced } else { State::Sound },
+            state: if doubtful { State::Unsynced } else { State::Sound },
             identity: FileIdentity::look(&files.0, &files.1),
             files,
-            log: Log { pages: 0, folded_at: 0, fold_every: options.wal_pages, holds_erased: inherited },
+            log: Log { holds_erased: inherited, ..Log::new(options, version) },
             _own: own,
-        })
+        };
+        if !doubtful {
+            // What was committed on the way here was so under FULL.
+            core.log.note_synced(&core.files.1);
+        }
+        Ok(core)
     }
 
     /// Applies batches in order, each by itself all or nothing, in as few transactions as their sizes allow. The
@@ -298,7 +289,7 @@ impl SqliteCore {
     fn rewrite_log(&mut self, wait: Duration) -> Result<(), StoreError> {
         self.begin(Durability::Durable, wait)?;
         self.env.reach(Failpoint::LOG_REWRITE_BEFORE);
-        let rewritten = log::rewrite(&self.files.1, LOG_PAGES.get());
+        let rewritten = log::rewrite(&self.files.1, pages::after_commit(), self.log.synced);
         if matches!(rewritten, Ok(Rewrite::Rewritten { .. })) {
             self.env.reach(Failpoint::LOG_REWRITE_AFTER);
         }
@@ -308,7 +299,10 @@ impl SqliteCore {
                 self.state = State::Replaced;
                 Err(StoreError::Failed { source: "the log was replaced while it was open".into() })
             }
-            Ok(Rewrite::Rewritten { .. }) => Ok(()),
+            Ok(Rewrite::Rewritten { .. }) => {
+                self.log.note_synced(&self.files.1);
+                Ok(())
+            }
             Ok(Rewrite::Broken { at_frame }) => {
                 let what = format!("the write-ahead log, at frame {at_frame},");
                 Err(StoreError::Corrupt { what, source: None })
@@ -377,6 +371,7 @@ impl SqliteCore {
             Ok(version) => {
                 self.forget();
                 self.data_version = version;
+                self.log.seen(version);
                 if let Err(trouble) = self.drop_statistics() {
                     self.roll_back();
                     return Err(trouble.not_applied());
@@ -433,16 +428,20 @@ impl SqliteCore {
             }
         };
         self.env.reach(Failpoint::COMMIT_BEFORE);
+        let commits = pages::commits();
         if let Err(trouble) = self.execute(sql::transaction::COMMIT) {
             self.roll_back();
             return Err(Lost::AtCommit(trouble));
         }
         self.env.reach(Failpoint::COMMIT_AFTER);
+        if durable && pages::commits() > commits {
+            self.log.note_synced(&self.files.1);
+        }
         if FileIdentity::look(&self.files.0, &self.files.1) != self.identity {
             return Err(Lost::Replaced);
         }
         self.clock.ceiling = ceiling;
-        self.log.pages = LOG_PAGES.get();
+        self.log.pages = pages::after_commit();
         self.log.holds_erased |= erases;
         self.heads.trim();
         self.recent.trim();
@@ -498,10 +497,11 @@ impl SqliteCore {
         if self.state != State::Sound {
             return;
         }
-        if self.log.pages < self.log.folded_at {
-            self.log.folded_at = 0;
+        if !self.log.is_to_be_folded() {
+            return;
         }
-        if !self.log.holds_erased && self.log.pages - self.log.folded_at < self.log.fold_every {
+        // Should the fold fail half-way, the log must not be written over where the file rests on it.
+        if self.log.has_unsynced() && self.sync_log().is_err() {
             return;
         }
         self.env.reach(Failpoint::WAL_CHECKPOINT_BEFORE);
@@ -514,7 +514,11 @@ impl SqliteCore {
         };
         match self.connection.query_row(how, [], |row| row.get::<_, bool>(0)) {
             // A reader in the way: the log is cut short another time.
-            Ok(is_busy) => self.log.holds_erased &= is_busy,
+            Ok(is_busy) => {
+                self.log.holds_erased &= is_busy;
+                // The next commit may begin the log anew.
+                self.log.synced = Synced::default();
+            }
             Err(error) => {
                 if is_io(&error.into()) {
                     self.state = State::Unsynced;
@@ -523,6 +527,28 @@ impl SqliteCore {
         }
         self.log.folded_at = self.log.pages;
         self.env.reach(Failpoint::WAL_CHECKPOINT_AFTER);
+    }
+
+    /// Syncs what relaxed commits have left in the log, by a commit that writes a page.
+    fn sync_log(&mut self) -> Result<(), StoreError> {
+        self.begin(Durability::Durable, Duration::ZERO)?;
+        let committed =
+            self.execute(sql::transaction::MARKER).and_then(|()| self.execute(sql::transaction::COMMIT));
+        match committed {
+            Ok(()) => {
+                self.log.pages = pages::after_commit();
+                self.env.reach(Failpoint::MARKER_AFTER);
+                self.log.note_synced(&self.files.1);
+                Ok(())
+            }
+            Err(trouble) => {
+                self.roll_back();
+                if is_io(&trouble) {
+                    self.state = State::Unsynced;
+                }
+                Err(trouble.not_applied())
+            }
+        }
     }
 
     /// Pages at which the log is folded.

@@ -15,6 +15,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 const HEADER_BYTES: usize = 32;
+/// Where the salts stand in the header.
+const SALTS_AT: u64 = 16;
 const FRAME_HEADER_BYTES: usize = 24;
 /// Its lowest bit tells the byte order of the words that checksums are made of.
 const MAGIC: u32 = 0x377f_0682;
@@ -32,16 +34,33 @@ pub(super) enum Rewrite {
     Broken { at_frame: u32 },
 }
 
-/// Writes the header and the first `frames` frames over themselves, and syncs them. The caller holds the write lock,
-/// so that nobody else writes the log meanwhile; dying in between changes nothing.
+/// Frames of a log that are surely on the device. They are never written over: where the power is cut while bytes are
+/// written, a device may leave anything in their place, whatever was there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Synced {
+    /// How many, from the first on.
+    pub(super) frames: u32,
+    /// The salts of the log that they are of; zeros when those could not be read. A log that was begun anew has others.
+    pub(super) salts: [u8; 8],
+}
+
+/// The salts of the log that is there now.
+pub(super) fn salts(path: &Path) -> Option<[u8; 8]> {
+    let mut salts = [0; 8];
+    File::open(path).and_then(|log| log.read_exact_at(&mut salts, SALTS_AT)).ok()?;
+    Some(salts)
+}
+
+/// Verifies the header and the first `frames` frames, writes those of them over themselves that are not `synced`, and syncs
+/// them. The caller holds the write lock, so that nobody else writes the log meanwhile; dying in between changes nothing.
 ///
 /// # Errors
 /// What the file system answers; nothing is known of the log then.
-pub(super) fn rewrite(path: &Path, frames: u32) -> io::Result<Rewrite> {
+pub(super) fn rewrite(path: &Path, frames: u32, synced: Synced) -> io::Result<Rewrite> {
     if frames == 0 {
         return Err(io::Error::other("the length of the write-ahead log is not known"));
     }
-    rewrite_in(&File::options().read(true).write(true).open(path)?, frames)
+    rewrite_in(&File::options().read(true).write(true).open(path)?, frames, synced)
 }
 
 trait LogFile: FileExt {
@@ -54,13 +73,16 @@ impl LogFile for File {
     }
 }
 
-fn rewrite_in(log: &impl LogFile, frames: u32) -> io::Result<Rewrite> {
+fn rewrite_in(log: &impl LogFile, frames: u32, synced: Synced) -> io::Result<Rewrite> {
     let mut header = [0; HEADER_BYTES];
     let read = read_at_most(log, &mut header, 0)?;
     let Some(mut chain) = Chain::begin(&header).filter(|_| read == HEADER_BYTES) else {
         return Ok(Rewrite::Broken { at_frame: 0 });
     };
-    log.write_all_at(&header, 0)?;
+    let synced = if synced.salts == chain.salts { synced.frames } else { 0 };
+    if synced == 0 {
+        log.write_all_at(&header, 0)?;
+    }
     let frame_bytes = FRAME_HEADER_BYTES + chain.page_bytes;
     let chunk_frames = (CHUNK_BYTES / frame_bytes).max(1);
     let mut chunk = vec![0; chunk_frames * frame_bytes];
@@ -68,6 +90,7 @@ fn rewrite_in(log: &impl LogFile, frames: u32) -> io::Result<Rewrite> {
     let mut verified = 0;
     while verified < frames {
         let wanted = chunk_frames.min((frames - verified) as usize);
+        let left_alone = wanted.min(synced.saturating_sub(verified) as usize) * frame_bytes;
         let chunk = &mut chunk[..wanted * frame_bytes];
         let read = read_at_most(log, chunk, offset)?;
         for frame in chunk[..read].chunks_exact(frame_bytes) {
@@ -79,7 +102,9 @@ fn rewrite_in(log: &impl LogFile, frames: u32) -> io::Result<Rewrite> {
         if read < chunk.len() {
             return Ok(Rewrite::Broken { at_frame: verified + 1 });
         }
-        log.write_all_at(chunk, offset)?;
+        if left_alone < chunk.len() {
+            log.write_all_at(&chunk[left_alone..], offset + left_alone as u64)?;
+        }
         offset += chunk.len() as u64;
     }
     log.sync()?;
@@ -158,6 +183,8 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
+
+    const NOTHING: Synced = Synced { frames: 0, salts: [0; 8] };
 
     /// A database in a folder of its own, whose log grows until the connection is closed.
     struct Place {
@@ -249,7 +276,9 @@ mod tests {
     impl LogFile for Kept {
         fn sync(&self) -> io::Result<()> {
             self.fails(Fails::Sync)?;
-            *self.synced.lock().unwrap() = self.written();
+            let ends =
+                self.written.lock().unwrap().iter().map(|(offset, length)| *offset as usize + length).max();
+            *self.synced.lock().unwrap() = ends.unwrap_or(0);
             Ok(())
         }
     }
@@ -283,10 +312,32 @@ mod tests {
             place.grow(3);
             let frames = place.grow(200);
             let kept = place.kept();
-            assert_eq!(rewrite_in(&kept, frames).unwrap(), Rewrite::Rewritten { frames });
+            assert_eq!(rewrite_in(&kept, frames, NOTHING).unwrap(), Rewrite::Rewritten { frames });
             assert_eq!(kept.written(), place.frame(frames + 1));
             assert_eq!(kept.written(), kept.bytes.lock().unwrap().len());
             assert_eq!(kept.written(), *kept.synced.lock().unwrap());
+        }
+    }
+
+    #[test]
+    fn what_is_surely_on_the_device_is_verified_and_not_written_over() {
+        let place = Place::new(4_096);
+        let frames = place.grow(200);
+        let salts = salts(&place.log()).unwrap();
+        for synced in [1, 62, 63, 64, frames - 1, frames, frames + 9] {
+            let kept = place.kept();
+            let known = Synced { frames: synced, salts };
+            assert_eq!(rewrite_in(&kept, frames, known).unwrap(), Rewrite::Rewritten { frames });
+            let written = kept.written.lock().unwrap();
+            let bytes: usize = written.iter().map(|(_, length)| length).sum();
+            assert_eq!(bytes, place.frame(frames + 1) - place.frame(synced.min(frames) + 1));
+            assert!(written.iter().all(|(offset, _)| *offset >= place.frame(synced + 1) as u64));
+            let flipped = place.flipped(place.frame(1));
+            assert_eq!(rewrite_in(&flipped, frames, known).unwrap(), Rewrite::Broken { at_frame: 1 });
+            let of_another_log = Synced { salts: [7; 8], ..known };
+            let kept = place.kept();
+            assert_eq!(rewrite_in(&kept, frames, of_another_log).unwrap(), Rewrite::Rewritten { frames });
+            assert_eq!(kept.written(), place.frame(frames + 1), "nothing is known of this one");
         }
     }
 
@@ -296,7 +347,7 @@ mod tests {
         let frames = place.grow(1);
         for fails in [Fails::Read, Fails::Write, Fails::Sync] {
             let kept = Kept { fails: Some(fails), ..place.kept() };
-            assert!(rewrite_in(&kept, frames).is_err(), "{fails:?}");
+            assert!(rewrite_in(&kept, frames, NOTHING).is_err(), "{fails:?}");
         }
     }
 
@@ -306,14 +357,14 @@ mod tests {
         let frames = place.grow(30);
         let before = std::fs::read(place.log()).unwrap();
         place.database.execute_batch("BEGIN IMMEDIATE").unwrap();
-        assert_eq!(rewrite(&place.log(), frames).unwrap(), Rewrite::Rewritten { frames });
+        assert_eq!(rewrite(&place.log(), frames, NOTHING).unwrap(), Rewrite::Rewritten { frames });
         place.database.execute_batch("ROLLBACK").unwrap();
         assert!(std::fs::read(place.log()).unwrap() == before);
         let more = place.grow(5);
         assert!(more > frames);
         // Fewer than there are: those that others have added since are theirs to sync.
-        assert_eq!(rewrite(&place.log(), frames).unwrap(), Rewrite::Rewritten { frames });
-        assert_eq!(rewrite(&place.log(), more).unwrap(), Rewrite::Rewritten { frames: more });
+        assert_eq!(rewrite(&place.log(), frames, NOTHING).unwrap(), Rewrite::Rewritten { frames });
+        assert_eq!(rewrite(&place.log(), more, NOTHING).unwrap(), Rewrite::Rewritten { frames: more });
         let whole: String = place.database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
         assert_eq!(whole, "ok");
     }
@@ -327,10 +378,10 @@ mod tests {
             for at_frame in [1, 2, 63, 64, frames] {
                 let kept = place.flipped(place.frame(at_frame) + place_in_frame);
                 let broken = Rewrite::Broken { at_frame };
-                assert_eq!(rewrite_in(&kept, frames).unwrap(), broken, "byte {place_in_frame}");
+                assert_eq!(rewrite_in(&kept, frames, NOTHING).unwrap(), broken, "byte {place_in_frame}");
                 assert!(kept.written() <= place.frame(at_frame));
                 let whole = Rewrite::Rewritten { frames: at_frame - 1 };
-                assert_eq!(rewrite_in(&place.kept(), at_frame - 1).unwrap(), whole);
+                assert_eq!(rewrite_in(&place.kept(), at_frame - 1, NOTHING).unwrap(), whole);
             }
         }
     }
@@ -341,7 +392,11 @@ mod tests {
         let frames = place.grow(1);
         for at in 0..HEADER_BYTES {
             let kept = place.flipped(at);
-            assert_eq!(rewrite_in(&kept, frames).unwrap(), Rewrite::Broken { at_frame: 0 }, "byte {at}");
+            assert_eq!(
+                rewrite_in(&kept, frames, NOTHING).unwrap(),
+                Rewrite::Broken { at_frame: 0 },
+                "byte {at}"
+            );
             assert_eq!(kept.written(), 0);
         }
     }
@@ -360,9 +415,16 @@ mod tests {
         ] {
             let kept = place.kept();
             kept.bytes.lock().unwrap().truncate(length);
-            assert_eq!(rewrite_in(&kept, frames).unwrap(), Rewrite::Broken { at_frame }, "{length} bytes");
+            assert_eq!(
+                rewrite_in(&kept, frames, NOTHING).unwrap(),
+                Rewrite::Broken { at_frame },
+                "{length} bytes"
+            );
         }
-        assert_eq!(rewrite_in(&place.kept(), frames + 1).unwrap(), Rewrite::Broken { at_frame: frames + 1 });
+        assert_eq!(
+            rewrite_in(&place.kept(), frames + 1, NOTHING).unwrap(),
+            Rewrite::Broken { at_frame: frames + 1 }
+        );
     }
 
     #[test]
@@ -372,8 +434,11 @@ mod tests {
         place.database.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(())).unwrap();
         let frames = place.grow(1);
         assert!(std::fs::metadata(place.log()).unwrap().len() > 20 * 4_096);
-        assert_eq!(rewrite(&place.log(), frames).unwrap(), Rewrite::Rewritten { frames });
-        assert_eq!(rewrite(&place.log(), frames + 1).unwrap(), Rewrite::Broken { at_frame: frames + 1 });
+        assert_eq!(rewrite(&place.log(), frames, NOTHING).unwrap(), Rewrite::Rewritten { frames });
+        assert_eq!(
+            rewrite(&place.log(), frames + 1, NOTHING).unwrap(),
+            Rewrite::Broken { at_frame: frames + 1 }
+        );
     }
 
     #[test]
@@ -404,7 +469,7 @@ mod tests {
         std::fs::write(copy.path().join("a.db-wal"), &*bytes).unwrap();
         std::fs::copy(place.folder.path().join("a.db"), copy.path().join("a.db")).unwrap();
         drop(bytes);
-        assert_eq!(rewrite_in(&kept, frames).unwrap(), Rewrite::Rewritten { frames });
+        assert_eq!(rewrite_in(&kept, frames, NOTHING).unwrap(), Rewrite::Rewritten { frames });
         let recovered = Connection::open(copy.path().join("a.db")).unwrap();
         let rows: i64 = recovered.query_row("SELECT count(*) FROM work", [], |row| row.get(0)).unwrap();
         assert_eq!(rows, 1, "SQLite takes the same log");
@@ -414,10 +479,10 @@ mod tests {
     fn without_a_log_or_its_length_nothing_is_claimed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("none-wal");
-        assert_eq!(rewrite(&path, 1).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(rewrite(&path, 1, NOTHING).unwrap_err().kind(), io::ErrorKind::NotFound);
         assert!(!path.exists());
         let place = Place::new(4_096);
         place.grow(1);
-        assert!(rewrite(&place.log(), 0).is_err());
+        assert!(rewrite(&place.log(), 0, NOTHING).is_err());
     }
 }

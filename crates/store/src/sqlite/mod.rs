@@ -10,6 +10,7 @@ mod map;
 mod migrate;
 mod monitoring;
 mod options;
+mod pages;
 mod readers;
 mod reads;
 mod recent;

@@ -67,6 +67,8 @@ struct Armed {
     struck: u64,
     /// Bytes that the writer had written when the log was about to be written over itself.
     written_before: Option<u64>,
+    /// Where the log was written last, the end of it.
+    log_written_to: u64,
     reached: Vec<&'static str>,
 }
 
@@ -289,6 +291,9 @@ impl Disk {
 impl FileFaults for Disk {
     fn before(&self, op: &FileOp) -> Fault {
         let fault = self.decide(op);
+        if op.kind == OpKind::Write && op.file == FileRole::Wal && fault == Fault::Pass {
+            self.armed.lock().unwrap().log_written_to = op.offset + op.length;
+        }
         let mut model = self.model.lock().unwrap();
         let image = match op.file {
             FileRole::Database => &mut model.database,
@@ -327,7 +332,10 @@ impl Failpoints for Disk {
                 let before = self.armed.lock().unwrap().written_before.take().unwrap();
                 let log = File::open(log_of(&self.database)).unwrap();
                 let mut model = self.model.lock().unwrap();
-                model.log.wrote(0, written_by_this_thread() - before);
+                // The end of the log, as much of it as is not surely on the device.
+                let end = self.armed.lock().unwrap().log_written_to;
+                let length = written_by_this_thread() - before;
+                model.log.wrote(end - length, length);
                 model.log.synced(&log);
             }
             _ => {}
