@@ -177,7 +177,7 @@ impl Server {
         }
         let answer = self.apply(batch);
         let sender = Sender { machine: *machine, process: *process };
-        let is_change = matches!(&answer, Ok(Committed::Applied(applied)) if !applied.is_replayed());
+        let is_change = matches!(&answer, Ok(Committed::Applied(applied)) if has_changed(applied));
         self.oracle.lock().arrived(sender, batch, &answer, &self.backend);
         if is_change {
             self.changes.fetch_add(1, Ordering::SeqCst);
@@ -241,6 +241,17 @@ impl Server {
             notified.await;
         }
     }
+}
+
+/// Whether anything was written: an empty claim or sweep wakes nobody, as with every store.
+fn has_changed(applied: &Applied) -> bool {
+    !applied.is_replayed()
+        && applied.outcomes().iter().any(|outcome| match outcome {
+            Outcome::Claimed(claimed) => !claimed.items.is_empty(),
+            Outcome::Swept(swept) => !swept.reclaimed.is_empty(),
+            Outcome::Purged(purged) => purged.removed > 0,
+            _ => true,
+        })
 }
 
 fn unknown() -> StoreError {
