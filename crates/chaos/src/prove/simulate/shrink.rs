@@ -1,15 +1,18 @@
 //! Makes a failing plan smaller: fewer faults, errands, machines, for as long as the same promise is broken.
 
+use std::time::{Duration, Instant};
+
 use super::machine::MachineId;
 use super::oracle::Broken;
 use super::plan::Plan;
 
-/// Runs that one shrinking may take.
+/// Runs that one shrinking may take, and how long: a plan that is only smaller is of use, too.
 const TRIES_MAX: u32 = 400;
+const TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The smallest plan that was found, and how it fails. `fails` runs a plan and says what it broke first.
 pub(super) fn shrunk(plan: &Plan, broken: &Broken, fails: impl FnMut(&Plan) -> Option<Broken>) -> (Plan, Broken) {
-    let mut search = Search { plan: plan.clone(), broken: broken.clone(), fails, tries: 0 };
+    let mut search = Search { plan: plan.clone(), broken: broken.clone(), fails, tries: 0, began: Instant::now() };
     loop {
         let before = search.plan.clone();
         search.on_memory();
@@ -17,7 +20,7 @@ pub(super) fn shrunk(plan: &Plan, broken: &Broken, fails: impl FnMut(&Plan) -> O
         search.fewer(|plan| &mut plan.errands);
         search.fewer_workers();
         search.plainer_workers();
-        if search.plan == before || search.tries >= TRIES_MAX {
+        if search.plan == before || search.is_over() {
             return (search.plan, search.broken);
         }
     }
@@ -28,12 +31,17 @@ struct Search<F> {
     broken: Broken,
     fails: F,
     tries: u32,
+    began: Instant,
 }
 
 impl<F: FnMut(&Plan) -> Option<Broken>> Search<F> {
+    fn is_over(&self) -> bool {
+        self.tries >= TRIES_MAX || self.began.elapsed() >= TIME_MAX
+    }
+
     /// Keeps the candidate if it breaks the same promise.
     fn keep_if_failing(&mut self, candidate: Plan) -> bool {
-        if self.tries >= TRIES_MAX || candidate == self.plan {
+        if self.is_over() || candidate == self.plan {
             return false;
         }
         self.tries += 1;
@@ -101,8 +109,6 @@ impl<F: FnMut(&Plan) -> Option<Broken>> Search<F> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::prove::simulate::oracle::Promise;
     use crate::prove::simulate::plan::Fault;

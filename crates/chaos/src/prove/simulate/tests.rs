@@ -39,6 +39,16 @@ fn the_same_seed_is_the_same_run_byte_for_byte_and_another_one_is_not() {
     assert_ne!(hash(3), hash(4));
 }
 
+/// The store's wall clock lay behind its callers' by more than an answer counts: to them it was too old, to the store it
+/// was not, so it could be neither used nor asked for again, and its items were never finished.
+#[test]
+fn seeds_that_once_failed_keep_every_promise() {
+    let folder = folder();
+    for seed in [36, 39] {
+        is_sound(seed, folder.path());
+    }
+}
+
 /// Runs seeds with the bug until something is broken, and holds that against the promises that must catch it.
 fn is_caught(plant: Plant, by: &[Promise]) {
     let folder = folder();
