@@ -23,7 +23,10 @@ pub(super) enum Backend {
     Memory(MemoryStore),
     /// Writes go through the synchronous core; the reads are the store's own, on read connections beside it. Its
     /// writer's thread is never given anything to do.
-    Sqlite { core: Box<Mutex<SqliteCore>>, reads: SqliteStore },
+    Sqlite {
+        core: Box<Mutex<SqliteCore>>,
+        reads: SqliteStore,
+    },
 }
 
 impl Backend {

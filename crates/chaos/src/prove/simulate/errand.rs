@@ -112,16 +112,16 @@ impl Step {
     pub(super) fn tool_refuses(self) -> bool {
         self.rng().u8(..) < 20
     }
+}
 
-    /// Whether the model fails this time.
-    pub(super) fn model_fails(self, env: &Env) -> bool {
-        drawn(env) < 25
-    }
+/// Whether the model fails this time.
+pub(super) fn model_fails(env: &Env) -> bool {
+    drawn(env) < 25
+}
 
-    /// Whether the outside world cannot tell, this time, what became of a call.
-    pub(super) fn nobody_can_tell(self, env: &Env) -> bool {
-        drawn(env) < 50
-    }
+/// Whether the outside world cannot tell, this time, what became of a call.
+pub(super) fn nobody_can_tell(env: &Env) -> bool {
+    drawn(env) < 50
 }
 
 fn drawn(env: &Env) -> u8 {

@@ -353,13 +353,12 @@ impl Future for Sleep {
             return Poll::Ready(());
         }
         let waker = context.waker().clone();
-        match &sleep.waker {
-            Some(waiting) => *waiting.lock() = Some(waker),
-            None => {
-                let waiting = Arc::new(Mutex::new(Some(waker)));
-                core.set(sleep.at, Due::Sleeper(Arc::clone(&waiting)));
-                sleep.waker = Some(waiting);
-            }
+        if let Some(waiting) = &sleep.waker {
+            *waiting.lock() = Some(waker);
+        } else {
+            let waiting = Arc::new(Mutex::new(Some(waker)));
+            core.set(sleep.at, Due::Sleeper(Arc::clone(&waiting)));
+            sleep.waker = Some(waiting);
         }
         Poll::Pending
     }
@@ -370,5 +369,65 @@ impl Drop for Sleep {
         if let Some(waiting) = &self.waker {
             *waiting.lock() = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+
+    const A: MachineId = MachineId(0);
+    const B: MachineId = MachineId(1);
+
+    /// Counts the seconds on a machine.
+    fn ticking(executor: &Executor, machine: MachineId) -> Arc<AtomicU32> {
+        let (shared, ticks) = (Arc::clone(&executor.shared), Arc::new(AtomicU32::new(0)));
+        let counted = Arc::clone(&ticks);
+        executor.shared.spawn(
+            machine,
+            0,
+            Box::pin(async move {
+                loop {
+                    shared.sleep(Duration::from_secs(1)).await;
+                    counted.fetch_add(1, Ordering::SeqCst);
+                }
+            }),
+        );
+        ticks
+    }
+
+    #[test]
+    fn what_is_paused_is_late_and_what_is_killed_is_gone() {
+        let mut executor = Executor::new(1, 2);
+        let (a, b) = (ticking(&executor, A), ticking(&executor, B));
+        let at = |seconds| Duration::from_millis(seconds * 1_000 + 500);
+        executor.run_until(at(10)).unwrap();
+        executor.pause(A);
+        executor.run_until(at(20)).unwrap();
+        assert_eq!((a.load(Ordering::SeqCst), b.load(Ordering::SeqCst)), (10, 20));
+        assert!(executor.resume(A));
+        assert_eq!(executor.kill(B), 1);
+        executor.run_until(at(30)).unwrap();
+        // Its sleep of ten seconds ago ends with the pause, at half past twenty.
+        assert_eq!((a.load(Ordering::SeqCst), b.load(Ordering::SeqCst)), (21, 20));
+        executor.restart(B);
+        executor.shared.spawn(B, 0, Box::pin(async { panic!("the process that asked is gone") }));
+        executor.run_until(at(40)).unwrap();
+    }
+
+    #[test]
+    fn tasks_that_never_rest_end_the_run() {
+        let mut executor = Executor::new(1, 1);
+        executor.shared.spawn(
+            A,
+            0,
+            Box::pin(std::future::poll_fn(|context| {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            })),
+        );
+        assert!(executor.run_until(Duration::from_secs(1)).is_err());
     }
 }

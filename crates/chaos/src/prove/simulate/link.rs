@@ -94,11 +94,11 @@ impl Store for Link {
     }
 
     async fn health(&self) -> Result<Health, StoreError> {
-        self.read(|server| server.backend.read(|store| store.health())).await
+        self.read(|server| server.backend.read(Store::health)).await
     }
 
     async fn monitoring(&self) -> Result<Monitoring, StoreError> {
-        self.read(|server| server.backend.read(|store| store.monitoring())).await
+        self.read(|server| server.backend.read(Store::monitoring)).await
     }
 
     fn change_stamp(&self) -> ChangeStamp {

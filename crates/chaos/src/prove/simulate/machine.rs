@@ -84,9 +84,11 @@ impl Machine {
         scaled(span, MILLION + i128::from(self.drift_ppm), MILLION)
     }
 
-    /// So much true time as passes in `span` of its own time.
+    /// So much true time that `span` of its own time has surely passed. Never less: whoever sleeps towards a deadline
+    /// and wakes before it sleeps again, and must come nearer each time.
     pub(super) fn of_true(&self, span: Duration) -> Duration {
-        scaled(span, MILLION, MILLION + i128::from(self.drift_ppm))
+        let passes = scaled(span, MILLION, MILLION + i128::from(self.drift_ppm));
+        if span.is_zero() { passes } else { passes + Duration::from_micros(1) }
     }
 
     /// Its monotonic clock at a true time.
@@ -179,8 +181,21 @@ mod tests {
     fn a_machine_that_drifts_sleeps_by_its_own_clock() {
         let fast = Machine { drift_ppm: 10_000, ..Machine::default() };
         let hour = Duration::from_secs(3_600);
-        assert_eq!(fast.monotonic(hour) - fast.monotonic(Duration::ZERO), Duration::from_secs(3_636));
+        assert_eq!(fast.monotonic(hour), fast.monotonic(Duration::ZERO) + Duration::from_secs(3_636));
         assert!(fast.of_true(hour) < hour && fast.of_true(hour) > Duration::from_secs(3_560));
+    }
+
+    #[test]
+    fn a_sleep_of_its_own_time_is_never_too_short() {
+        for drift_ppm in [-20_000, -1, 0, 1, 20_000] {
+            let machine = Machine { drift_ppm, ..Machine::default() };
+            for nanos in [1, 7, 999, 1_000_003, 90_000_000_001] {
+                let (began, span) = (Duration::from_nanos(123_456_789), Duration::from_nanos(nanos));
+                let after = machine.monotonic(began + machine.of_true(span));
+                assert!(after >= machine.monotonic(began) + span, "{nanos} ns at {drift_ppm} ppm");
+            }
+        }
+        assert_eq!(Machine::default().of_true(Duration::ZERO), Duration::ZERO);
     }
 
     #[test]

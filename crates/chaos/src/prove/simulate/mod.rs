@@ -86,10 +86,14 @@ fn hand_out(
             break;
         }
         next += 1;
-        told.try_iter().for_each(|told| tally.add(context, told));
+        for told in told.try_iter() {
+            tally.add(context, told);
+        }
     }
     drop(seeds);
-    told.iter().for_each(|told| tally.add(context, told));
+    for told in told {
+        tally.add(context, told);
+    }
     Ok(())
 }
 

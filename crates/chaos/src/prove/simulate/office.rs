@@ -67,7 +67,10 @@ impl Office {
         loop {
             let now = self.env.clock().monotonic().saturating_sub(self.began);
             for errand in &self.plan.errands {
-                if errand.at <= now && !done.handed_in.contains(&errand.number) && self.hand_in(errand).await.is_ok() {
+                if errand.at <= now
+                    && !done.handed_in.contains(&errand.number)
+                    && self.hand_in(errand).await.is_ok()
+                {
                     done.handed_in.push(errand.number);
                 }
                 if errand.called_off.is_some_and(|at| at <= now)
@@ -91,7 +94,8 @@ impl Office {
         let create = CreateTask { task: task.clone(), kind: kind.clone(), input: Payload::empty() };
         commit_one_resolved(&*self.store, Durability::Durable, create).await?;
         let Errand { priority, max_attempts, .. } = *errand;
-        let enqueue = Enqueue { item: item_of(errand), task, kind, priority, delay: Delay::ZERO, max_attempts };
+        let enqueue =
+            Enqueue { item: item_of(errand), task, kind, priority, delay: Delay::ZERO, max_attempts };
         match commit_one_resolved(&*self.store, Durability::Durable, enqueue).await {
             // Handed in before, and its task has ended since.
             Err(CommandError::Rejected(_)) | Ok(_) => Ok(()),

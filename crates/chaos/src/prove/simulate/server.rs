@@ -76,8 +76,8 @@ impl Server {
         plant: Option<Plant>,
     ) -> Self {
         let weather = Mutex::new((0..machines).map(|_| Weather::default()).collect());
-        let (changes, changed) = (AtomicU64::new(0), Notify::new());
-        Self { backend, oracle, plant, shared, seed, weather, changes, changed }
+        let changes = AtomicU64::new(0);
+        Self { backend, oracle, plant, shared, seed, weather, changes, changed: Notify::new() }
     }
 
     /// A storm of this kind begins, or ends at 0 %.
@@ -103,7 +103,11 @@ impl Server {
 
     /// The number of the next message of a machine, its trip, and what it meets. Drawn from its number, so that one
     /// fault less changes as little of the rest as can be.
-    fn next(&self, machine: MachineId, meets: impl Fn(Storm) -> bool) -> (u64, Trip, Option<Storm>, fastrand::Rng) {
+    fn next(
+        &self,
+        machine: MachineId,
+        meets: impl Fn(Storm) -> bool,
+    ) -> (u64, Trip, Option<Storm>, fastrand::Rng) {
         let mut weather = self.weather.lock();
         let weather = &mut weather[machine.0];
         weather.sent += 1;
@@ -135,33 +139,39 @@ impl Server {
         let (answer, answered) = oneshot::channel();
         let (number, trip, met, mut rng) = server.next(letter.machine, |kind| kind != Storm::FailedRead);
         let on_it = Arc::clone(server);
-        server.shared.spawn(MachineId::SERVER, 0, Box::pin(async move {
-            on_it.wait(trip.there).await;
-            if let Some(met) = met {
-                on_it.oracle.lock().fired(met.name());
-            }
-            let told = match met {
-                None => on_it.arrives(number, &letter),
-                Some(Storm::Failed | Storm::FailedRead) => {
-                    Err(StoreError::Failed { source: "the commit met a storm".into() })
+        server.shared.spawn(
+            MachineId::SERVER,
+            0,
+            Box::pin(async move {
+                on_it.wait(trip.there).await;
+                if let Some(met) = met {
+                    on_it.oracle.lock().fired(met.name());
                 }
-                Some(Storm::Overloaded) => {
-                    let waited = letter.batch.wait().min(ROOM_WAIT_MAX);
-                    on_it.wait(waited).await;
-                    Err(StoreError::Overloaded { waited, held_by: "a storm" })
+                let told = match met {
+                    None => on_it.arrives(number, &letter),
+                    Some(Storm::Failed | Storm::FailedRead) => {
+                        Err(StoreError::Failed { source: "the commit met a storm".into() })
+                    }
+                    Some(Storm::Overloaded) => {
+                        let waited = letter.batch.wait().min(ROOM_WAIT_MAX);
+                        on_it.wait(waited).await;
+                        Err(StoreError::Overloaded { waited, held_by: "a storm" })
+                    }
+                    Some(Storm::UnknownApplied) => {
+                        on_it.arrives(number, &letter).and_then(|_| Err(unknown()))
+                    }
+                    Some(Storm::UnknownNotApplied | Storm::UnknownLate) => Err(unknown()),
+                };
+                on_it.wait(trip.back).await;
+                // Nobody may be waiting any more.
+                drop(answer.send(told));
+                if met == Some(Storm::UnknownLate) {
+                    on_it.wait(Duration::from_millis(rng.u64(..LATE_MILLIS))).await;
+                    // Whatever it answers, nobody hears of it.
+                    drop(on_it.arrives(number, &letter));
                 }
-                Some(Storm::UnknownApplied) => on_it.arrives(number, &letter).and_then(|_| Err(unknown())),
-                Some(Storm::UnknownNotApplied | Storm::UnknownLate) => Err(unknown()),
-            };
-            on_it.wait(trip.back).await;
-            // Nobody may be waiting any more.
-            drop(answer.send(told));
-            if met == Some(Storm::UnknownLate) {
-                on_it.wait(Duration::from_millis(rng.u64(..LATE_MILLIS))).await;
-                // Whatever it answers, nobody hears of it.
-                drop(on_it.arrives(number, &letter));
-            }
-        }));
+            }),
+        );
         answered
     }
 

@@ -11,8 +11,13 @@ const TRIES_MAX: u32 = 400;
 const TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The smallest plan that was found, and how it fails. `fails` runs a plan and says what it broke first.
-pub(super) fn shrunk(plan: &Plan, broken: &Broken, fails: impl FnMut(&Plan) -> Option<Broken>) -> (Plan, Broken) {
-    let mut search = Search { plan: plan.clone(), broken: broken.clone(), fails, tries: 0, began: Instant::now() };
+pub(super) fn shrunk(
+    plan: &Plan,
+    broken: &Broken,
+    fails: impl FnMut(&Plan) -> Option<Broken>,
+) -> (Plan, Broken) {
+    let mut search =
+        Search { plan: plan.clone(), broken: broken.clone(), fails, tries: 0, began: Instant::now() };
     loop {
         let before = search.plan.clone();
         search.on_memory();
@@ -120,7 +125,7 @@ mod tests {
             let fails = plan.events.iter().any(|event| is_kill(&event.fault)) && plan.errands.len() > 2;
             fails.then(|| Broken { promise: Promise::Once, at: Duration::ZERO, what: String::new() })
         };
-        let plan = (1..).map(Plan::draw).find(|plan| kills(plan).is_some()).unwrap();
+        let plan = (1..100).map(Plan::draw).find(|plan| kills(plan).is_some()).unwrap();
         let first = kills(&plan).unwrap();
         let (small, _) = shrunk(&plan, &first, &mut kills);
         assert_eq!((small.events.len(), small.errands.len(), small.workers.len()), (1, 3, 1), "{small}");

@@ -80,7 +80,10 @@ fn a_store_that_renews_what_was_reclaimed_is_caught() {
 
 #[test]
 fn a_store_that_loses_what_it_acknowledged_is_caught() {
-    is_caught(Plant::LostAcknowledgement, &[Promise::Rows, Promise::SameBytes, Promise::OneOwner, Promise::Outcome]);
+    is_caught(
+        Plant::LostAcknowledgement,
+        &[Promise::Rows, Promise::SameBytes, Promise::OneOwner, Promise::Outcome],
+    );
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use steadfast_checkpoints::{CheckpointError, CheckpointManager, CheckpointOptions, NewCheckpoint};
 use steadfast_idempotency::{
-    Attempt, Effect, Found, LedgerError, LedgerOptions, LlmAnswer, LlmCache, LlmCacheError, LlmCacheOptions,
-    LlmRequest, ToolCall, ToolLedger, ToolOutput,
+    Attempt, Doubt, Effect, Found, LedgerError, LedgerOptions, LlmAnswer, LlmCache, LlmCacheError,
+    LlmCacheOptions, LlmRequest, ToolCall, ToolLedger, ToolOutput,
 };
 use steadfast_leases::{Lease, LeaseManager, LeaseOptions, RetryPolicy};
 use steadfast_recovery::{Housekeeping, SweepOptions, Sweeper, resume_plan};
@@ -18,7 +18,7 @@ use steadfast_store::{
     StoreError, TaskEnd, commit_resolved,
 };
 
-use super::errand::{Progress, Step, errand_of};
+use super::errand::{Progress, Step, errand_of, model_fails, nobody_can_tell};
 use super::link::Link;
 use super::machine::MachineId;
 use super::oracle::{Held, Oracle, Promise, Working};
@@ -65,13 +65,21 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Starts the process: its hands and its sweep.
-    pub(super) fn start(plan: &Arc<Plan>, own: WorkerPlan, link: Link) -> Result<(), steadfast_store::InvalidSpan> {
+    pub(super) fn start(
+        plan: &Arc<Plan>,
+        own: WorkerPlan,
+        link: Link,
+    ) -> Result<(), steadfast_store::InvalidSpan> {
         let (oracle, plant) = (Arc::clone(&link.server.oracle), link.server.plant);
         let name = format!("worker-{}.{}", own.machine.0, link.process);
         let env = link.env.clone();
         let store: Arc<dyn Store> = Arc::new(link);
-        let cache_options =
-            LlmCacheOptions { ttl: plan.ttl, term: plan.term, wait: plan.term * 2, ..LlmCacheOptions::default() };
+        let cache_options = LlmCacheOptions {
+            ttl: plan.ttl,
+            term: plan.term,
+            wait: plan.term * 2,
+            ..LlmCacheOptions::default()
+        };
         let ledger_options = LedgerOptions { term: plan.term, wait: plan.term * 2 };
         let worker = Self {
             leases: LeaseManager::new(Arc::clone(&store), lease_options(plan, &name))?,
@@ -198,7 +206,7 @@ impl Worker {
         for _ in 0..TRIES {
             let ask = async || {
                 self.dawdle(500, 15_000).await;
-                if step.model_fails(&self.env) {
+                if model_fails(&self.env) {
                     return Err(std::io::Error::other("the model is busy"));
                 }
                 let body = self.oracle.lock().outside.answer(&wanted);
@@ -238,26 +246,8 @@ impl Worker {
         let (mut tries, mut doubts) = (0, 0);
         loop {
             self.may_act(lease)?;
-            let tool = async |attempt: Attempt| {
-                if self.plant == Some(Plant::LedgerAfterCall) {
-                    return ToolOutput::Succeeded("done before".into());
-                }
-                self.touch(step, &key, attempt.token()).await
-            };
-            let check = async |doubt: steadfast_idempotency::Doubt| {
-                if step.nobody_can_tell(&self.env) {
-                    return Found::Unknown;
-                }
-                match self.oracle.lock().outside.look_up(&doubt.key, doubt.token) {
-                    Some(says) => Found::Happened(ToolOutput::Succeeded(says.into())),
-                    None => Found::DidNotHappen,
-                }
-            };
-            let error = match self.ledger.run_or_ask(&call, tool, check).await {
-                Ok(ran) => {
-                    self.oracle.lock().delivered(&key, ran.output.bytes());
-                    return Ok(());
-                }
+            let error = match self.run(&call, step, &key).await {
+                Ok(()) => return Ok(()),
                 Err(error) => error,
             };
             match error {
@@ -289,8 +279,35 @@ impl Worker {
         }
     }
 
+    /// Has the ledger run a tool once, or answer for it.
+    async fn run(&self, call: &ToolCall, step: Step, key: &OperationKey) -> Result<(), LedgerError> {
+        let tool = async |attempt: Attempt| {
+            if self.plant == Some(Plant::LedgerAfterCall) {
+                return ToolOutput::Succeeded("done before".into());
+            }
+            self.touch(step, key, attempt.token()).await
+        };
+        let check = async |doubt: Doubt| {
+            if nobody_can_tell(&self.env) {
+                return Found::Unknown;
+            }
+            match self.oracle.lock().outside.look_up(&doubt.key, doubt.token) {
+                Some(says) => Found::Happened(ToolOutput::Succeeded(says.into())),
+                None => Found::DidNotHappen,
+            }
+        };
+        let ran = self.ledger.run_or_ask(call, tool, check).await?;
+        self.oracle.lock().delivered(key, ran.output.bytes());
+        Ok(())
+    }
+
     /// The tool itself: it takes its time before and after the moment of its effect.
-    async fn touch(&self, step: Step, key: &OperationKey, token: steadfast_store::OperationToken) -> ToolOutput {
+    async fn touch(
+        &self,
+        step: Step,
+        key: &OperationKey,
+        token: steadfast_store::OperationToken,
+    ) -> ToolOutput {
         let slowest = step.slowest_ms();
         self.dawdle(10, slowest).await;
         if step.tool_refuses() {

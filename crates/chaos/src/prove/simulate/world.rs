@@ -99,10 +99,11 @@ pub(super) fn run(plan: &Plan, how: How<'_>) -> Result<Told, NotBegun> {
     let machines = (plan.seed, plan.machines());
     let server = Server::new(backend, Arc::clone(&oracle), shared, machines, how.plant);
     let plan = Arc::new(plan.clone());
-    let mut world = World { executor, server: Arc::new(server), oracle, agenda: BTreeMap::new(), entries: 0, plan };
+    let mut world =
+        World { executor, server: Arc::new(server), oracle, agenda: BTreeMap::new(), entries: 0, plan };
     world.begin()?;
     let ran = world.all()?;
-    Ok(world.tell(ran))
+    Ok(world.tell(ran.is_ok()))
 }
 
 /// What is to be done at a time.
@@ -158,13 +159,11 @@ impl World {
         let process = shared.look(machine, |machine, _| machine.process());
         let server = Arc::clone(&self.server);
         let link = Link { machine, process, env, server };
-        match Worker::plan_of(&self.plan, machine) {
-            Some(worker) => Worker::start(&self.plan, worker, link),
-            None => {
-                let began = shared.look(machine, |machine, _| machine.monotonic(Duration::ZERO));
-                Office::start(&self.plan, link, began)
-            }
+        if let Some(worker) = Worker::plan_of(&self.plan, machine) {
+            return Worker::start(&self.plan, worker, link);
         }
+        let began = shared.look(machine, |machine, _| machine.monotonic(Duration::ZERO));
+        Office::start(&self.plan, link, began)
     }
 
     /// Everything up to the end of the hour, or until something is broken.
@@ -281,13 +280,13 @@ impl World {
         }
     }
 
-    fn tell(self, ran: Result<(), Spinning>) -> Told {
+    fn tell(self, came_to_rest: bool) -> Told {
         // What is still to be done holds what it would be done by: without this nothing of a run would ever be freed.
         for machine in 0..self.plan.machines() {
             self.executor.kill(MachineId(machine));
         }
         let mut oracle = self.oracle.lock();
-        if ran.is_err() {
+        if !came_to_rest {
             oracle.broken(Promise::Ends, "it polls on and on".to_owned());
         }
         let stats = Stats {

@@ -94,7 +94,10 @@ impl Items {
             return said.broken(Promise::Rows, format!("{} was claimed and never enqueued", item.id));
         };
         if row.status == Status::InProgress {
-            said.broken(Promise::OneHolder, format!("{} was claimed while fence {} holds it", item.id, row.fence));
+            said.broken(
+                Promise::OneHolder,
+                format!("{} was claimed while fence {} holds it", item.id, row.fence),
+            );
         }
         if item.fence.0 <= row.fence {
             let (old, new) = (row.fence, item.fence);

@@ -7,6 +7,8 @@ mod operations;
 mod outside;
 mod promise;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod trace;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +17,7 @@ use std::time::Duration;
 
 use steadfast_store::{
     Applied, Batch, Command, Committed, Entry, Guard, OperationKey, OperationStatus, OperationToken, Outcome,
-    Reason, Rejection, StoreError, TransitionId, WorkItemId, WorkItemPage,
+    Reason, Rejection, Store, StoreError, TransitionId, WorkItemId, WorkItemPage,
 };
 
 use self::items::Items;
@@ -210,9 +212,8 @@ impl Oracle {
             }
             (Command::PurgeOperations(command), Outcome::Purged(purged)) if purged.removed > 0 => {
                 let tasks = &self.tasks;
-                let is_there = |key: &OperationKey| {
-                    matches!(backend.read(|store| store.operation(key)), Ok(Some(_)))
-                };
+                let is_there =
+                    |key: &OperationKey| matches!(backend.read(|store| store.operation(key)), Ok(Some(_)));
                 let goes_on = |task: &_| !tasks.has_ended(task);
                 let gone = self.operations.purged(&command.prefix, is_there, goes_on, &mut self.said);
                 if gone != purged.removed {
@@ -262,7 +263,8 @@ impl Oracle {
         let since = self.shared.now().saturating_sub(*reclaimed);
         let (_, slack) = self.clock_and_slack(machine);
         if since > slack {
-            let what = format!("{}#{} was acted on {since:?} after it was reclaimed", guard.item, guard.fence);
+            let what =
+                format!("{}#{} was acted on {since:?} after it was reclaimed", guard.item, guard.fence);
             self.broken(Promise::Deadline, what);
         }
     }
@@ -321,7 +323,12 @@ impl Oracle {
 
     /// An effect reaches the world, made by the attempt with this token. What the tool says, or nothing when the world
     /// was promised that this attempt would never come.
-    pub(super) fn effect(&mut self, key: &OperationKey, token: OperationToken, is_idempotent: bool) -> Option<String> {
+    pub(super) fn effect(
+        &mut self,
+        key: &OperationKey,
+        token: OperationToken,
+        is_idempotent: bool,
+    ) -> Option<String> {
         self.note(format_args!("effect {key} by {token}"));
         if self.outside.is_refused(token) {
             return None;
@@ -390,7 +397,7 @@ impl Oracle {
     pub(super) fn compare(&mut self, backend: &Backend) {
         let page = WorkItemPage { task: None, status: None, after: None, limit: ROWS_MAX };
         let stored = backend.read(|store| store.work_items(page)).unwrap_or_default();
-        let health = backend.read(|store| store.health()).unwrap_or_default();
+        let health = backend.read(Store::health).unwrap_or_default();
         let counted: u64 = health.work_items.iter().map(|(_, count)| count).sum();
         let mut differences = Vec::new();
         if stored.len() != self.items.rows.len() || counted != stored.len() as u64 {

@@ -64,8 +64,10 @@ impl Operations {
         let key = &command.key;
         let before = self.rows.get(key);
         if let Some(row) = before {
-            let fresh_ms = command.fresh_for.map(|fresh| i64::try_from(fresh.as_millis()).unwrap_or(i64::MAX));
-            let is_stale = row.finished_wall_ms.zip(fresh_ms).is_some_and(|(at, fresh)| at + fresh <= times.wall_ms);
+            let fresh_ms =
+                command.fresh_for.map(|fresh| i64::try_from(fresh.as_millis()).unwrap_or(i64::MAX));
+            let is_stale =
+                row.finished_wall_ms.zip(fresh_ms).is_some_and(|(at, fresh)| at + fresh <= times.wall_ms);
             if row.has_ended() && !is_stale {
                 said.broken(Promise::Outcome, format!("{key} was begun again after it had ended"));
             } else if row.is_owned(items, times.store_ms) {
@@ -96,7 +98,13 @@ impl Operations {
         self.rows.insert(key.clone(), row);
     }
 
-    pub(super) fn finished(&mut self, command: &FinishOperation, items: &Items, times: Times, said: &mut Said) {
+    pub(super) fn finished(
+        &mut self,
+        command: &FinishOperation,
+        items: &Items,
+        times: Times,
+        said: &mut Said,
+    ) {
         let key = &command.key;
         let Some(row) = self.rows.get_mut(key) else {
             return said.broken(Promise::Rows, format!("{key} was finished and never begun"));
@@ -113,7 +121,10 @@ impl Operations {
         };
         if row.has_ended() {
             if (row.status, row.output) != (status, output) {
-                said.broken(Promise::Outcome, format!("{key} had ended as {}, and ended as {status}", row.status));
+                said.broken(
+                    Promise::Outcome,
+                    format!("{key} had ended as {}, and ended as {status}", row.status),
+                );
             }
             return;
         }
@@ -132,7 +143,8 @@ impl Operations {
 
     /// Keys of cached answers that there are.
     pub(super) fn cached(&self) -> Vec<OperationKey> {
-        let is_answer = |key: &OperationKey, row: &Row| key.as_str().starts_with(MODEL_KEYS) && row.has_ended();
+        let is_answer =
+            |key: &OperationKey, row: &Row| key.as_str().starts_with(MODEL_KEYS) && row.has_ended();
         self.rows.iter().filter(|(key, row)| is_answer(key, row)).map(|(key, _)| key.clone()).collect()
     }
 
@@ -159,8 +171,7 @@ impl Operations {
             .collect();
         for key in &gone {
             if let Some(row) = self.rows.remove(key)
-                && (!row.has_ended()
-                    || prefix == TOOL_KEYS && row.task.as_ref().is_some_and(&goes_on))
+                && (!row.has_ended() || prefix == TOOL_KEYS && row.task.as_ref().is_some_and(&goes_on))
             {
                 said.broken(Promise::Outcome, format!("{key} was purged, and is still wanted"));
             }

@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use steadfast_leases::Lease;
 use steadfast_store::{Guard, OperationKey, OperationToken, WorkItemId};
 
-use super::Oracle;
 use super::MachineId;
+use super::Oracle;
 
 /// What the world says about a call in doubt.
 #[derive(Debug, Clone, PartialEq, Eq)]

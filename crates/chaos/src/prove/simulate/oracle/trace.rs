@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use steadfast_store::{Batch, Command, Committed, Outcome, StoreError};
+use steadfast_store::{Batch, Command, Committed, Outcome, Payload, StoreError};
 
 /// Lines that are kept, where any are.
 const KEPT: usize = 120;
@@ -78,7 +78,13 @@ impl fmt::Display for Told<'_> {
                 }
                 Command::BeginOperation(begin) => write!(f, "begin {} {} ", begin.key, begin.token)?,
                 Command::FinishOperation(finish) => {
-                    write!(f, "finish {} {} {:?} ", finish.key, finish.token, finish.end.output().map(|it| it.bytes()))?;
+                    write!(
+                        f,
+                        "finish {} {} {:?} ",
+                        finish.key,
+                        finish.token,
+                        finish.end.output().map(Payload::bytes)
+                    )?;
                 }
                 Command::InvalidateOperation(invalidate) => write!(f, "invalidate {} ", invalidate.key)?,
                 other => write!(f, "{other:?} ")?,
