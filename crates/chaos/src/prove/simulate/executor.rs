@@ -402,7 +402,7 @@ mod tests {
     fn what_is_paused_is_late_and_what_is_killed_is_gone() {
         let mut executor = Executor::new(1, 2);
         let (a, b) = (ticking(&executor, A), ticking(&executor, B));
-        let at = |seconds| Duration::from_millis(seconds * 1_000 + 500);
+        let at = |seconds: u64| Duration::from_millis(seconds * 1_000 + 500);
         executor.run_until(at(10)).unwrap();
         executor.pause(A);
         executor.run_until(at(20)).unwrap();
