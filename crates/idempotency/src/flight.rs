@@ -75,16 +75,20 @@ impl Flight {
     }
 
     async fn find_or_begin(&self, intent: &Intent) -> Result<Call, LedgerError> {
+        let mut now = Some(self.store.env().clock().wall());
         for _ in 0..ROUNDS_MAX {
             // One that has ended is answered by this one read.
             if let Some(record) = self.store.operation(&intent.key).await?
-                && let Some(known) = known(intent, &record, self.store.env().clock().wall())?
+                && let Some(known) = known(intent, &record, now)?
             {
                 return Ok(known);
             }
             if let Some(answer) = self.begin(intent).await? {
                 return Ok(answer);
             }
+            // The store has looked, and its clock decides: an outcome that it does not let anybody begin anew counts,
+            // however old it seems here. Two wall clocks that disagree would never come to an end otherwise.
+            now = None;
         }
         Err(LedgerError::Contended { key: intent.key.clone(), rounds: ROUNDS_MAX })
     }
@@ -234,13 +238,18 @@ impl Flight {
     }
 }
 
-/// What the record of a call says to somebody who asks for it; nothing while it has not ended.
-fn known(intent: &Intent, record: &OperationRecord, now: WallTime) -> Result<Option<Call>, LedgerError> {
+/// What the record of a call says to somebody who asks for it; nothing while it has not ended, nor when its outcome is
+/// too old by a clock that shows `now`, if one is asked.
+fn known(
+    intent: &Intent,
+    record: &OperationRecord,
+    now: Option<WallTime>,
+) -> Result<Option<Call>, LedgerError> {
     let OperationRecord { operation, output } = record;
     if operation.fingerprint != intent.fingerprint {
         return Err(LedgerError::Conflict { key: operation.key.clone(), stored: operation.fingerprint });
     }
-    if intent.is_stale(operation.finished_at, now) {
+    if now.is_some_and(|now| intent.is_stale(operation.finished_at, now)) {
         return Ok(None);
     }
     let bytes = || match output {

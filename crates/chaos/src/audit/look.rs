@@ -102,7 +102,7 @@ impl Look for Reads {
         let id = TaskId::new(key).map_err(CaseError::store("take a name"))?;
         let Some(record) = self.read(async |store| store.task_record(&id).await)? else { return Ok(None) };
         let result = record.result.map_or_else(Vec::new, |result| result.bytes().to_vec());
-        let Task { status, head, head_link, .. } = record.task;
+        let Task { status, head, head_link, pruned_through, .. } = record.task;
         Ok(Some(TaskRow {
             row: 0,
             key: key.to_owned(),
@@ -110,6 +110,7 @@ impl Look for Reads {
             last_sequence: head.0,
             head_link: head_link.as_bytes().to_vec(),
             result,
+            pruned_through: pruned_through.0,
         }))
     }
 
@@ -166,6 +167,7 @@ fn row(checkpoint: Checkpoint) -> CheckpointRow {
         salt,
         digests: [header.payload, header.evidence, header.parent_link, header.link].map(bytes),
         payload,
+        is_erased: header.erased_at.is_some(),
         evidence: evidence.map_or_else(|_| Vec::new(), |evidence| evidence.bytes().to_vec()),
     }
 }

@@ -9,7 +9,7 @@ use steadfast_idempotency::{Cached, LlmAnswer, LlmCache, LlmCacheError, LlmCache
 use steadfast_store::env::{Env, ManualClock};
 use steadfast_store::{MODEL_KEYS, MemoryStore, PurgeOperations, Store, StoreExt};
 
-use crate::stage::soon;
+use crate::stage::{soon, wrap_for};
 
 struct Model {
     clock: Arc<ManualClock>,
@@ -268,6 +268,21 @@ async fn an_answer_is_used_until_it_is_too_old_and_then_purged() {
     model.clock.advance(ttl);
     assert_eq!(model.cache.purge().await.unwrap(), 1);
     assert_eq!(model.store.monitoring().await.unwrap().model_answers.entries, 0);
+}
+
+/// Found by the simulation: too old to be used and too new to be asked for again, it was neither.
+#[tokio::test]
+async fn an_answer_that_only_the_callers_clock_finds_too_old_is_used() {
+    let clocks = [Arc::new(ManualClock::new()), Arc::new(ManualClock::new())];
+    let [own, others] = clocks.clone().map(|clock| Env::system().with_clock(clock));
+    let options = LlmCacheOptions { ttl: Duration::from_secs(3_600), ..LlmCacheOptions::default() };
+    let cache = LlmCache::new(wrap_for(MemoryStore::new(own), others), options).unwrap();
+    let ask = async || Ok::<_, String>(LlmAnswer::new("Because."));
+    assert!(!cache.get_or_ask(&request(), ask).await.unwrap().is_hit);
+    clocks[1].step_wall(24 * 3_600_000);
+    assert!(cache.get_or_ask(&request(), ask).await.unwrap().is_hit, "to the store it is fresh");
+    clocks[0].step_wall(24 * 3_600_000);
+    assert!(!cache.get_or_ask(&request(), ask).await.unwrap().is_hit, "now it is not");
 }
 
 #[tokio::test]

@@ -23,6 +23,8 @@ pub(crate) const TERM: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Staged {
     inner: MemoryStore,
+    /// What its callers take for the time and the rest: the store's own, unless a test says otherwise.
+    env: Env,
     /// Commits from now on that are applied, and answered with `Unknown`.
     pub(crate) unknown: AtomicU32,
     /// Commits from now on that are refused as overloaded.
@@ -104,7 +106,7 @@ impl Store for Staged {
     }
 
     fn env(&self) -> &Env {
-        self.inner.env()
+        &self.env
     }
 }
 
@@ -115,8 +117,14 @@ pub(crate) struct Stage {
 }
 
 pub(crate) fn wrap(inner: MemoryStore) -> Arc<Staged> {
+    let env = inner.env().clone();
+    wrap_for(inner, env)
+}
+
+/// The same for callers in another environment.
+pub(crate) fn wrap_for(inner: MemoryStore, env: Env) -> Arc<Staged> {
     let none = || AtomicU32::new(0);
-    Arc::new(Staged { inner, unknown: none(), overloaded: none(), batches: Mutex::new(Vec::new()) })
+    Arc::new(Staged { inner, env, unknown: none(), overloaded: none(), batches: Mutex::new(Vec::new()) })
 }
 
 pub(crate) fn label(text: &str) -> Label {

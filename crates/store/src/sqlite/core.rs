@@ -128,7 +128,7 @@ impl SqliteCore {
             state: if doubtful { State::Unsynced } else { State::Sound },
             identity: FileIdentity::look(&files.0, &files.1),
             files,
-            log: Log { holds_erased: inherited, ..Log::new(options, version) },
+            log: Log::new(options, version, inherited),
             _own: own,
         };
         if !doubtful {

@@ -58,8 +58,8 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Of a file that was just opened.
-    pub(super) fn new(options: &SqliteOptions, version: i64) -> Self {
+    /// Of a file that was just opened, and whether somebody has left a log beside it.
+    pub(super) fn new(options: &SqliteOptions, version: i64, inherited: bool) -> Self {
         Self {
             pages: 0,
             synced: Synced::default(),
@@ -67,7 +67,7 @@ impl Log {
             version,
             folded_at: 0,
             fold_every: options.wal_pages,
-            holds_erased: false,
+            holds_erased: inherited,
         }
     }
 

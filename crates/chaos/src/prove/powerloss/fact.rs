@@ -64,7 +64,7 @@ impl Fact {
                     OperationEnd::Succeeded(_) => "succeeded",
                     OperationEnd::Failed(_) => "failed",
                     OperationEnd::InDoubt => "in_doubt",
-                    OperationEnd::DidNotHappen => return None,
+                    OperationEnd::Abandoned | OperationEnd::DidNotHappen => return None,
                 };
                 Self::Operation(key.as_str().to_owned(), *token.as_bytes(), Some(status))
             }
