@@ -12,7 +12,11 @@ const TERMS: [i64; 4] = [10, 15, 25, 60];
 /// Delays of retries, in milliseconds.
 const DELAYS: [i64; 3] = [0, 3, 10];
 /// Of so many commits, one loses its answer.
-const LOST_ONE_IN: u32 = 16;
+const LOST_ONE_IN: u32 = 12;
+/// Of so many calls, one is asked again, answered before or not.
+const AGAIN_ONE_IN: u32 = 7;
+/// Calls that may be asked again.
+const REMEMBERED_MAX: usize = 8;
 
 /// What becomes of a call's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +50,8 @@ pub(super) struct Caller {
     fences: Vec<u64>,
     heads: Vec<u64>,
     tokens: Vec<Vec<u64>>,
-    /// Asked without an answer, and not asked again yet.
-    lost: Vec<Asked>,
+    /// The last commits: first those without an answer, which are asked again by preference.
+    past: Vec<Asked>,
 }
 
 impl Caller {
@@ -60,17 +64,18 @@ impl Caller {
             fences: vec![0; setting.items.len()],
             heads: vec![0; setting.tasks],
             tokens: vec![Vec::new(); setting.operations],
-            lost: Vec::new(),
+            past: Vec::new(),
             setting: setting.clone(),
         }
     }
 
     /// The next call.
     pub(super) fn choose(&mut self) -> Choice {
-        let is_again = !self.lost.is_empty() && self.one_in(3);
+        let is_again = !self.past.is_empty() && self.one_in(AGAIN_ONE_IN);
         let asked = if is_again {
-            let which = self.rng.usize(..self.lost.len());
-            self.lost.swap_remove(which)
+            // The first half of the time, which is where those without an answer stand.
+            let which = self.rng.usize(..self.past.len()) / 2;
+            self.past.remove(which)
         } else {
             self.asked()
         };
@@ -196,10 +201,12 @@ impl Caller {
 
     /// Takes note of an answer.
     pub(super) fn learn(&mut self, asked: &Asked, answer: Option<&Answer>) {
+        if !asked.is_read() && !matches!(asked, Asked::Ask { .. }) {
+            let place = if answer.is_none() { 0 } else { self.past.len() };
+            self.past.insert(place, asked.clone());
+            self.past.truncate(REMEMBERED_MAX);
+        }
         match (asked, answer) {
-            // Two identities in one batch are not recognised as one; such a batch is left in doubt.
-            (Asked::Step { .. } | Asked::Ask { .. }, None) => {}
-            (asked, None) => self.lost.push(asked.clone()),
             (_, Some(Answer::Claimed(rows))) => {
                 for row in rows {
                     self.leases.push(Lease { item: row.item, fence: row.fence });

@@ -21,7 +21,7 @@ mod troop;
 mod wrong;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use call::History;
 use tally::Tally;
@@ -85,12 +85,31 @@ fn make_and_judge(context: &mut Context, tally: &mut Tally) -> Result<(), CaseEr
         } else if tally.wrong <= WRONG_TOLD {
             let file = keep(context.folder(), &history)?;
             let told = judged.complaints.first().map_or("", |complaint| complaint);
-            context.findings.notes.push(format!("history {} ({file}): {told}", number + 1));
+            let again = format!("cargo run --release -p steadfast-chaos -- judge-history {file}");
+            context.findings.notes.push(format!("history {}: {told}\n  judge it again: {again}", number + 1));
         }
         context.advance(judged.exhausted == 0);
         number += 1;
     }
     troop.map_or(Ok(()), Troop::dismiss)
+}
+
+/// Which history to judge.
+#[derive(Debug, Clone, clap::Args)]
+pub struct JudgeArgs {
+    /// A file that the campaign has kept.
+    file: PathBuf,
+}
+
+/// Judges a history that was kept, once more, and says what is wrong with it.
+///
+/// # Errors
+/// That the file cannot be read, or that no order explains the history.
+pub fn judge_again(args: &JudgeArgs) -> Result<(), CaseError> {
+    let json = fs::read(&args.file).map_err(CaseError::io("reading a history"))?;
+    let history: History = serde_json::from_slice(&json).map_err(CaseError::store("read a history"))?;
+    let judged = judge::judge(&history);
+    if judged.is_right() { Ok(()) } else { Err(CaseError::store("have such a history")(judged.complaints.join("\n"))) }
 }
 
 /// Keeps a history that could not be, for a look at leisure.

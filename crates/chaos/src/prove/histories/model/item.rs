@@ -176,6 +176,11 @@ impl Item {
         is_this && self.guard(fence).is_err() && self.status == status && self.available.has(available)
     }
 
+    /// Whether this settlement was the last thing that happened to it.
+    pub(super) fn is_untouched_since(&self, fence: u64, how: Settlement) -> bool {
+        self.settled == Some((fence, how)) && self.fence == fence
+    }
+
     /// Whether this settlement was applied before, and something has happened since.
     pub(super) fn is_settled_since(&self, fence: u64, how: Settlement) -> bool {
         self.settled == Some((fence, how)) && self.fence != fence

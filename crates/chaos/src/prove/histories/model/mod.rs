@@ -105,7 +105,7 @@ impl World {
                 one(self.append(call, (*task, *id), *expected, *lease, at))
             }
             Asked::Step { task, id, lease, how, delay } => {
-                one(self.end_step(call, (*task, *id), *lease, (*how, *delay), at))
+                self.end_step(call, (*task, *id), *lease, (*how, *delay), at)
             }
             Asked::Begin { operation, fingerprint, token, term, lease, is_retaken } => {
                 let (fingerprint, token, term) = (*fingerprint, *token, *term);
@@ -280,6 +280,41 @@ impl World {
     }
 
     fn end_step(
+        &self,
+        call: &Call,
+        (task, id): (usize, u64),
+        lease: Lease,
+        (how, delay): (Settlement, i64),
+        at: Span,
+    ) -> Vec<Self> {
+        let own = Link::Own(id);
+        let place = self.chains[task].as_ref().map(|chain| chain.iter().position(|link| *link == own));
+        // Its checkpoint tells whether it was applied before, where the chain is looked at.
+        let again = match place {
+            Some(place) => place.map(|place| place as u64 + 1),
+            None => call.is_again.then_some(0),
+        };
+        let was_applied = place.flatten().is_some();
+        let again = again.filter(|place| self.is_stepped(call.answer.as_ref(), *place, lease, how));
+        let fresh = (!was_applied).then(|| self.stepped(call, (task, id), lease, (how, delay), at)).flatten();
+        again.map(|_| self.at(at)).into_iter().chain(fresh).collect()
+    }
+
+    /// Whether a step that was applied before, as the checkpoint at `place` (or one that is not looked at), is answered so.
+    fn is_stepped(&self, answer: Option<&Answer>, place: u64, lease: Lease, how: Settlement) -> bool {
+        let item = self.items[lease.item].as_ref();
+        match answer {
+            Some(Answer::Stepped { sequence, status, available }) => {
+                let is_there = place == 0 || *sequence == place;
+                is_there && item.is_none_or(|item| item.is_settled(lease.fence, how, *status, *available))
+            }
+            Some(Answer::Superseded) => item.is_none_or(|item| !item.is_untouched_since(lease.fence, how)),
+            _ => false,
+        }
+    }
+
+    /// A step applied now, or refused.
+    fn stepped(
         &self,
         call: &Call,
         (task, id): (usize, u64),
