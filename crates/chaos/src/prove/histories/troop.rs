@@ -55,11 +55,13 @@ impl Plan {
         });
         let items = items.collect();
         let callers = rng.usize(1..3);
-        let reached = u32::try_from(CALLS / processes).unwrap_or(u32::MAX);
-        let death = match rng.u32(..9) {
-            0 => Some(Death::At(BEFORE[rng.usize(..BEFORE.len())], rng.u32(1..reached / 2))),
-            1 => Some(Death::At(AFTER[rng.usize(..AFTER.len())], rng.u32(1..reached / 2))),
-            2 => Some(Death::After(Duration::from_micros(rng.u64(500..40_000)))),
+        // Most histories of a process have more commits than that, and so the place is reached.
+        let reached = u32::try_from(CALLS / processes / 4).unwrap_or(u32::MAX).max(2);
+        // Every other history, each way of dying in turn.
+        let death = match history % 6 {
+            1 => Some(Death::At(BEFORE[rng.usize(..BEFORE.len())], rng.u32(1..reached))),
+            3 => Some(Death::At(AFTER[rng.usize(..AFTER.len())], rng.u32(1..reached))),
+            5 => Some(Death::After(Duration::from_micros(rng.u64(500..30_000)))),
             _ => None,
         };
         let death = death.map(|death| (rng.usize(..processes), death));
