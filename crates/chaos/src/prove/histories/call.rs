@@ -105,24 +105,79 @@ pub(super) enum Link {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Asked {
-    Claim { id: u64, term: i64, limit: u32 },
-    Renew { lease: Lease, term: i64 },
-    Settle { lease: Lease, how: Settlement, delay: i64 },
-    Cancel { item: usize },
-    Requeue { id: u64, item: usize, delay: i64 },
-    Sweep { id: u64, limit: u32 },
-    Append { task: usize, id: u64, expected: Option<u64>, lease: Option<Lease> },
+    Claim {
+        id: u64,
+        term: i64,
+        limit: u32,
+    },
+    Renew {
+        lease: Lease,
+        term: i64,
+    },
+    Settle {
+        lease: Lease,
+        how: Settlement,
+        delay: i64,
+    },
+    Cancel {
+        item: usize,
+    },
+    Requeue {
+        id: u64,
+        item: usize,
+        delay: i64,
+    },
+    Sweep {
+        id: u64,
+        limit: u32,
+    },
+    Append {
+        task: usize,
+        id: u64,
+        expected: Option<u64>,
+        lease: Option<Lease>,
+    },
     /// A checkpoint and a settlement in one batch, both under the lease.
-    Step { task: usize, id: u64, lease: Lease, how: Settlement, delay: i64 },
-    Begin { operation: usize, fingerprint: u8, token: u64, term: i64, lease: Option<Lease>, is_retaken: bool },
-    Finish { operation: usize, token: u64, end: End },
-    Invalidate { operation: usize },
+    Step {
+        task: usize,
+        id: u64,
+        lease: Lease,
+        how: Settlement,
+        delay: i64,
+    },
+    Begin {
+        operation: usize,
+        fingerprint: u8,
+        token: u64,
+        term: i64,
+        lease: Option<Lease>,
+        is_retaken: bool,
+    },
+    Finish {
+        operation: usize,
+        token: u64,
+        end: End,
+    },
+    Invalidate {
+        operation: usize,
+    },
     /// Through the cache of model answers; `value` is what the model says when it is asked.
-    Ask { cache: usize, value: u64 },
-    ReadItem { item: usize },
-    ReadHead { task: usize },
-    ReadChain { task: usize },
-    ReadOperation { operation: usize },
+    Ask {
+        cache: usize,
+        value: u64,
+    },
+    ReadItem {
+        item: usize,
+    },
+    ReadHead {
+        task: usize,
+    },
+    ReadChain {
+        task: usize,
+    },
+    ReadOperation {
+        operation: usize,
+    },
     /// Everything at once, by the runner's own SQL, when all is over.
     Look,
 }
@@ -155,19 +210,39 @@ pub(super) struct Reclaimed {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Why {
-    StaleFence { current: u64 },
-    NotLeased { status: ItemStatus },
-    ItemEnded { status: ItemStatus },
-    NotRequeuable { status: ItemStatus },
-    WrongParent { head: u64 },
+    StaleFence {
+        current: u64,
+    },
+    NotLeased {
+        status: ItemStatus,
+    },
+    ItemEnded {
+        status: ItemStatus,
+    },
+    NotRequeuable {
+        status: ItemStatus,
+    },
+    WrongParent {
+        head: u64,
+    },
     Conflict,
-    InFlight { expires: i64 },
-    InDoubt { token: u64 },
-    Ended { status: OperationStatus },
-    Unfinished { status: OperationStatus },
+    InFlight {
+        expires: i64,
+    },
+    InDoubt {
+        token: u64,
+    },
+    Ended {
+        status: OperationStatus,
+    },
+    Unfinished {
+        status: OperationStatus,
+    },
     StaleToken,
     NoOperation,
-    Owned { expires: i64 },
+    Owned {
+        expires: i64,
+    },
     /// Nothing that any model gives as a reason.
     Other(String),
 }
@@ -186,17 +261,40 @@ pub(super) struct Sight {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Answer {
     Claimed(Vec<ItemRow>),
-    Renewed { expires: i64 },
-    Settled { status: ItemStatus, available: i64 },
+    Renewed {
+        expires: i64,
+    },
+    Settled {
+        status: ItemStatus,
+        available: i64,
+    },
     Cancelled,
-    Requeued { available: i64 },
+    Requeued {
+        available: i64,
+    },
     Swept(Vec<Reclaimed>),
-    Appended { sequence: u64 },
-    Stepped { sequence: u64, status: ItemStatus, available: i64 },
-    Begun { expires: i64, attempt: u32 },
-    Finished { status: OperationStatus },
-    Invalidated { was_there: bool },
-    Told { value: u64, is_hit: bool },
+    Appended {
+        sequence: u64,
+    },
+    Stepped {
+        sequence: u64,
+        status: ItemStatus,
+        available: i64,
+    },
+    Begun {
+        expires: i64,
+        attempt: u32,
+    },
+    Finished {
+        status: OperationStatus,
+    },
+    Invalidated {
+        was_there: bool,
+    },
+    Told {
+        value: u64,
+        is_hit: bool,
+    },
     Item(ItemRow),
     Head(u64),
     Chain(Vec<Link>),

@@ -49,6 +49,8 @@ pub(super) struct Caller {
     leases: Vec<Lease>,
     fences: Vec<u64>,
     heads: Vec<u64>,
+    /// The item that it swept last.
+    swept: Option<usize>,
     tokens: Vec<Vec<u64>>,
     /// The last commits: first those without an answer, which are asked again by preference.
     past: Vec<Asked>,
@@ -63,6 +65,7 @@ impl Caller {
             leases: Vec::new(),
             fences: vec![0; setting.items.len()],
             heads: vec![0; setting.tasks],
+            swept: None,
             tokens: vec![Vec::new(); setting.operations],
             past: Vec::new(),
             setting: setting.clone(),
@@ -98,7 +101,11 @@ impl Caller {
             0..16 => Asked::Claim { id: self.id(), term: self.pick(&TERMS), limit: self.rng.u32(1..3) },
             16..22 => Asked::Renew { lease: self.lease(), term: self.pick(&TERMS) },
             22..29 => Asked::Settle { lease: self.lease(), how: self.how(), delay: self.pick(&DELAYS) },
-            29..32 => Asked::Cancel { item: self.item() },
+            29..32 => {
+                // What was swept a moment ago, mostly.
+                let swept = self.swept.take().filter(|_| !self.one_in(3));
+                Asked::Cancel { item: swept.unwrap_or_else(|| self.item()) }
+            }
             32..37 => Asked::Requeue { id: self.id(), item: self.item(), delay: self.pick(&DELAYS) },
             37..43 => Asked::Sweep { id: self.id(), limit: self.rng.u32(1..4) },
             43..53 => self.append(),
@@ -216,6 +223,7 @@ impl Caller {
             (_, Some(Answer::Item(row))) => self.fences[row.item] = row.fence,
             (_, Some(Answer::Swept(reclaimed))) => {
                 for one in reclaimed {
+                    self.swept = Some(one.lease.item);
                     self.fences[one.lease.item] = one.lease.fence + 1;
                 }
             }

@@ -93,7 +93,9 @@ impl Corruption {
             (Self::StaleFencePassed, Asked::Renew { term, .. }, answer @ Answer::Rejected(_)) => {
                 *answer = Answer::Renewed { expires: history.store_time(*start) + *term };
             }
-            (Self::SettlementDenied, Asked::Settle { lease, .. }, answer @ Answer::Settled { .. }) if !*is_again => {
+            (Self::SettlementDenied, Asked::Settle { lease, .. }, answer @ Answer::Settled { .. })
+                if !*is_again =>
+            {
                 *answer = Answer::Rejected(Why::StaleFence { current: lease.fence + 1 });
             }
             (Self::AcknowledgedLost, _, Answer::Sight(sight)) => {
@@ -122,7 +124,9 @@ impl Corruption {
     fn change_of_several(self, history: &History, wrong: &mut History, place: usize) -> Option<bool> {
         let call = &history.calls[place];
         let changed = match (self, &call.asked, call.answer.as_ref()) {
-            (Self::FenceTwice, Asked::Claim { id, term, .. }, Some(Answer::Claimed(rows))) if rows.is_empty() => {
+            (Self::FenceTwice, Asked::Claim { id, term, .. }, Some(Answer::Claimed(rows)))
+                if rows.is_empty() =>
+            {
                 let other = history.calls.iter().find_map(|other| match &other.answer {
                     Some(Answer::Claimed(rows)) if !other.is_again => rows.first().cloned(),
                     _ => None,
@@ -141,16 +145,18 @@ impl Corruption {
             (Self::ClaimDenied, _, Some(Answer::Claimed(rows))) if !rows.is_empty() && !call.is_again => {
                 Some(Answer::Claimed(Vec::new()))
             }
-            (Self::TwoOwners, Asked::Begin { term, .. }, Some(Answer::Rejected(Why::InFlight { .. }))) => {
+            (Self::TwoOwners, Asked::Begin { term, .. }, Some(Answer::Rejected(Why::InFlight { .. })))
+            | (Self::FinishedAgain, Asked::Begin { term, .. }, Some(Answer::Rejected(Why::Ended { .. }))) => {
                 Some(Answer::Begun { expires: history.store_time(call.end) + term, attempt: 2 })
             }
-            (Self::FinishedAgain, Asked::Begin { term, .. }, Some(Answer::Rejected(Why::Ended { .. }))) => {
-                Some(Answer::Begun { expires: history.store_time(call.end) + term, attempt: 2 })
-            }
-            (Self::FinishedAgain, Asked::Finish { end: End::Succeeded(_), .. }, Some(Answer::Rejected(Why::Ended { .. }))) => {
-                Some(Answer::Finished { status: super::call::OperationStatus::Succeeded })
-            }
-            (Self::ReclaimedEarly, Asked::Sweep { .. }, Some(Answer::Swept(reclaimed))) if reclaimed.is_empty() => {
+            (
+                Self::FinishedAgain,
+                Asked::Finish { end: End::Succeeded(_), .. },
+                Some(Answer::Rejected(Why::Ended { .. })),
+            ) => Some(Answer::Finished { status: super::call::OperationStatus::Succeeded }),
+            (Self::ReclaimedEarly, Asked::Sweep { .. }, Some(Answer::Swept(reclaimed)))
+                if reclaimed.is_empty() =>
+            {
                 held_during(history, call).map(|row| {
                     let lease = super::call::Lease { item: row.item, fence: row.fence };
                     let status = ItemStatus::Pending;
@@ -158,7 +164,11 @@ impl Corruption {
                 })
             }
             (
-                Self::FenceTwice | Self::ClaimDenied | Self::TwoOwners | Self::FinishedAgain | Self::ReclaimedEarly,
+                Self::FenceTwice
+                | Self::ClaimDenied
+                | Self::TwoOwners
+                | Self::FinishedAgain
+                | Self::ReclaimedEarly,
                 ..,
             ) => None,
             _ => return None,
@@ -174,9 +184,10 @@ impl Corruption {
 /// An item that was claimed before this call for longer than it lasted.
 fn held_during(history: &History, call: &Call) -> Option<super::call::ItemRow> {
     let over = history.store_time(call.end);
-    let claimed = history.calls.iter().filter(|other| other.end < call.start).filter_map(|other| match &other.answer {
-        Some(Answer::Claimed(rows)) => rows.first(),
-        _ => None,
-    });
-    claimed.filter(|row| row.lease.is_some_and(|lease| lease.expires > over)).last().cloned()
+    let claimed =
+        history.calls.iter().filter(|other| other.end < call.start).filter_map(|other| match &other.answer {
+            Some(Answer::Claimed(rows)) => rows.first(),
+            _ => None,
+        });
+    claimed.rev().find(|row| row.lease.is_some_and(|lease| lease.expires > over)).cloned()
 }

@@ -62,7 +62,12 @@ pub(super) struct Read {
 
 /// The calls in a log. What was under way at the end was over at `dead`, by which the process surely was.
 pub(super) fn read(path: &Path, process: usize, dead: u64) -> io::Result<Read> {
-    let text = fs::read_to_string(path)?;
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        // It was killed before it had begun.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error),
+    };
     let mut calls = Vec::<(usize, Call)>::new();
     let (mut end, mut lost) = (dead, 0);
     for line in text.split_inclusive('\n') {

@@ -139,9 +139,9 @@ fn operation_row(names: Names, row: &Row<'_>) -> rusqlite::Result<Option<Operati
     let is_retaken = row.get::<_, String>(2)? == "retake";
     let token = names::number_of(&row.get::<_, Vec<u8>>(3)?);
     let (item, fence): (Option<String>, Option<u64>) = (row.get(4)?, row.get(5)?);
-    let lease = item.zip(fence).map_or(Some(None), |(item, fence)| {
-        names.number(&item, 'i').map(|item| Some(Lease { item, fence }))
-    });
+    let lease = item
+        .zip(fence)
+        .map_or(Some(None), |(item, fence)| names.number(&item, 'i').map(|item| Some(Lease { item, fence })));
     let output: Option<Vec<u8>> = row.get(7)?;
     let output = output.map_or(Some(None), |output| names::value_of(&output).map(Some));
     let (expires, attempt) = (row.get(6)?, row.get(8)?);

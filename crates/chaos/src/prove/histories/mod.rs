@@ -109,7 +109,11 @@ pub fn judge_again(args: &JudgeArgs) -> Result<(), CaseError> {
     let json = fs::read(&args.file).map_err(CaseError::io("reading a history"))?;
     let history: History = serde_json::from_slice(&json).map_err(CaseError::store("read a history"))?;
     let judged = judge::judge(&history);
-    if judged.is_right() { Ok(()) } else { Err(CaseError::store("have such a history")(judged.complaints.join("\n"))) }
+    if judged.is_right() {
+        Ok(())
+    } else {
+        Err(CaseError::store("have such a history")(judged.complaints.join("\n")))
+    }
 }
 
 /// Keeps a history that could not be, for a look at leisure.

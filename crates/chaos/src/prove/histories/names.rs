@@ -1,8 +1,8 @@
 //! How the numbers of a history are called in the store, and back.
 
 use steadfast_store::{
-    Checkpoint, CheckpointId, Digest, Guard, HolderId, InvalidId, Label, OperationKey, OperationToken, Payload,
-    PayloadTooLarge, Reason, Status, TaskId, TransitionId, WorkItem, WorkItemId,
+    Checkpoint, CheckpointId, Digest, Guard, HolderId, InvalidId, Label, OperationKey, OperationToken,
+    Payload, PayloadTooLarge, Reason, Status, TaskId, TransitionId, WorkItem, WorkItemId,
 };
 
 use super::call::{
@@ -76,9 +76,8 @@ impl Names {
     pub(super) fn operation_row(self, record: &steadfast_store::OperationRecord) -> Option<OperationRow> {
         let steadfast_store::OperationRecord { operation, output } = record;
         let owner = &operation.owner;
-        let lease = |guard: Guard| {
-            Some(Lease { item: self.number(guard.item.as_str(), 'i')?, fence: guard.fence.0 })
-        };
+        let lease =
+            |guard: Guard| Some(Lease { item: self.number(guard.item.as_str(), 'i')?, fence: guard.fence.0 });
         Some(OperationRow {
             fingerprint: fingerprint_of(operation.fingerprint.as_bytes())?,
             status: operation_status(operation.status.as_str())?,
@@ -118,6 +117,7 @@ impl Names {
 }
 
 /// None stays none; what is there must be understood.
+#[allow(clippy::option_option, reason = "the outer one says whether it was understood")]
 fn none_or<T, U>(value: Option<T>, read: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
     value.map_or(Some(None), |value| read(value).map(Some))
 }
@@ -219,9 +219,7 @@ pub(super) fn why(reason: &Reason) -> Why {
         Reason::WrongParent { head, .. } => Some(Why::WrongParent { head: head.0 }),
         Reason::FingerprintConflict { .. } => Some(Why::Conflict),
         Reason::OperationInFlight { expires_at } => Some(Why::InFlight { expires: expires_at.as_millis() }),
-        Reason::OperationInDoubt { token } => {
-            number_of(token.as_bytes()).map(|token| Why::InDoubt { token })
-        }
+        Reason::OperationInDoubt { token } => number_of(token.as_bytes()).map(|token| Why::InDoubt { token }),
         Reason::OperationEnded { status } => {
             operation_status(status.as_str()).map(|status| Why::Ended { status })
         }

@@ -59,7 +59,8 @@ impl Counter {
                 let (term, kinds) = (Term::new(millis(*term))?, vec![names.kind()?]);
                 let claim = Claim { claim, holder, term, limit: *limit, kinds, task: None };
                 self.commit(durability, claim, |claimed| {
-                    let rows: Option<Vec<_>> = claimed.items.iter().map(|item| names.item_row(item)).collect();
+                    let rows: Option<Vec<_>> =
+                        claimed.items.iter().map(|item| names.item_row(item)).collect();
                     understood(rows.map(Answer::Claimed), "an item")
                 })
                 .await
@@ -67,15 +68,18 @@ impl Counter {
             Asked::Sweep { id, limit } => {
                 let sweep = SweepExpired { sweep: names::transition(*id), limit: *limit };
                 self.commit(durability, sweep, |swept| {
-                    let reclaimed: Option<Vec<_>> = swept.reclaimed.iter().map(|one| names.reclaimed(one)).collect();
+                    let reclaimed: Option<Vec<_>> =
+                        swept.reclaimed.iter().map(|one| names.reclaimed(one)).collect();
                     understood(reclaimed.map(Answer::Swept), "an item")
                 })
                 .await
             }
             Asked::Renew { lease, term } => {
                 let renew = Renew { guard: names.guard(*lease)?, term: Term::new(millis(*term))? };
-                self.commit(durability, renew, |renewed| Answer::Renewed { expires: renewed.expires_at.as_millis() })
-                    .await
+                self.commit(durability, renew, |renewed| Answer::Renewed {
+                    expires: renewed.expires_at.as_millis(),
+                })
+                .await
             }
             Asked::Settle { lease, how, delay } => {
                 let settle = settle(names, *lease, *how, millis(*delay))?;
@@ -107,6 +111,26 @@ impl Counter {
                 let settle = settle(names, *lease, *how, millis(*delay))?;
                 self.end_step(durability, append, settle).await
             }
+            Asked::Begin { .. } | Asked::Finish { .. } | Asked::Invalidate { .. } | Asked::Ask { .. } => {
+                self.operate(asked, durability, thinking).await?
+            }
+            Asked::ReadItem { .. }
+            | Asked::ReadHead { .. }
+            | Asked::ReadChain { .. }
+            | Asked::ReadOperation { .. }
+            | Asked::Look => Some(self.read(asked).await?),
+        })
+    }
+
+    /// What has to do with operations and caches.
+    async fn operate(
+        &self,
+        asked: &Asked,
+        durability: Durability,
+        thinking: Duration,
+    ) -> Result<Option<Answer>, Mistake> {
+        let names = self.names;
+        Ok(match asked {
             Asked::Begin { operation, fingerprint, token, term, lease, is_retaken } => {
                 let lease = match lease {
                     Some(lease) => Some(names.guard(*lease)?),
@@ -118,7 +142,7 @@ impl Counter {
                     token: names::token(*token),
                     task: None,
                     lease,
-                    term: Term::new(millis(*term))?,
+                    term: Term::new(Duration::from_millis(term.unsigned_abs()))?,
                     abandonment: if *is_retaken { Abandonment::Retake } else { Abandonment::Doubt },
                     fresh_for: None,
                 };
@@ -145,14 +169,11 @@ impl Counter {
             }
             Asked::Invalidate { operation } => {
                 let invalidate = InvalidateOperation { key: names.operation(*operation)? };
-                self.commit(durability, invalidate, |gone| Answer::Invalidated { was_there: gone.was_there }).await
+                self.commit(durability, invalidate, |gone| Answer::Invalidated { was_there: gone.was_there })
+                    .await
             }
             Asked::Ask { cache, value } => self.ask(*cache, *value, thinking).await,
-            Asked::ReadItem { .. }
-            | Asked::ReadHead { .. }
-            | Asked::ReadChain { .. }
-            | Asked::ReadOperation { .. }
-            | Asked::Look => Some(self.read(asked).await?),
+            other => Some(strange(format!("{other:?} is of no operation"))),
         })
     }
 
@@ -163,15 +184,21 @@ impl Counter {
                 let row = item.and_then(|item| names.item_row(&item));
                 understood(row.map(Answer::Item), "an item")
             }),
-            Asked::ReadHead { task } => store.task(&names.task(*task)?).await.map(|task| {
-                understood(task.map(|task| Answer::Head(task.head.0)), "a task")
-            }),
+            Asked::ReadHead { task } => store
+                .task(&names.task(*task)?)
+                .await
+                .map(|task| understood(task.map(|task| Answer::Head(task.head.0)), "a task")),
             Asked::ReadChain { task } => {
                 let page = CheckpointPage::OldestFirst { after: SequenceNumber(0), limit: CHAIN_MAX };
                 store.checkpoints(&names.task(*task)?, page).await.map(|checkpoints| {
-                    let is_dense = checkpoints.iter().zip(1..).all(|(one, place)| one.header.sequence.0 == place);
+                    let is_dense =
+                        checkpoints.iter().zip(1..).all(|(one, place)| one.header.sequence.0 == place);
                     let links: Option<Vec<_>> = checkpoints.iter().map(|one| names.link(one)).collect();
-                    if is_dense { understood(links.map(Answer::Chain), "a checkpoint") } else { strange("a gap") }
+                    if is_dense {
+                        understood(links.map(Answer::Chain), "a checkpoint")
+                    } else {
+                        strange("a gap")
+                    }
                 })
             }
             Asked::ReadOperation { operation } => {
@@ -185,7 +212,7 @@ impl Counter {
             }
             other => Ok(strange(format!("{other:?} is no read"))),
         };
-        Ok(told.unwrap_or_else(|error| Answer::Nothing(error.to_string())))
+        Ok(told.unwrap_or_else(|error| trouble(&error).unwrap_or_else(|| strange(error))))
     }
 
     async fn commit<C: TypedCommand>(
@@ -233,16 +260,23 @@ impl Counter {
             None => batch.add(append),
         };
         Ok(match self.store.commit(batch).await {
-            Ok(Committed::Applied(applied)) => Some(applied.get(handle).map_or(Answer::Superseded, |appended| {
-                Answer::Appended { sequence: appended.sequence.0 }
-            })),
+            Ok(Committed::Applied(applied)) => {
+                Some(applied.get(handle).map_or(Answer::Superseded, |appended| Answer::Appended {
+                    sequence: appended.sequence.0,
+                }))
+            }
             Ok(Committed::Rejected(rejection)) => Some(Answer::Rejected(names::why(&rejection.reason))),
             Err(error) => trouble(&error),
         })
     }
 
     /// The last commit of a step: its checkpoint and the settlement of its item, both under the lease.
-    async fn end_step(&self, durability: Durability, append: AppendCheckpoint, settle: SettleItem) -> Option<Answer> {
+    async fn end_step(
+        &self,
+        durability: Durability,
+        append: AppendCheckpoint,
+        settle: SettleItem,
+    ) -> Option<Answer> {
         let mut batch = Batch::new(durability);
         let appended = batch.add_guarded(settle.guard.clone(), append);
         let settled = batch.add_guarded(settle.guard.clone(), settle);
@@ -251,7 +285,10 @@ impl Counter {
                 (Ok(appended), Ok(settled)) => {
                     let (sequence, available) = (appended.sequence.0, settled.available_at.as_millis());
                     let status = names::item_status(settled.status);
-                    understood(status.map(|status| Answer::Stepped { sequence, status, available }), "a status")
+                    understood(
+                        status.map(|status| Answer::Stepped { sequence, status, available }),
+                        "a status",
+                    )
                 }
                 _ => Answer::Superseded,
             }),
@@ -293,6 +330,12 @@ fn settle(names: Names, lease: Lease, how: Settlement, delay: Duration) -> Resul
     Ok(SettleItem { guard: names.guard(lease)?, settle, detail: DETAIL.to_owned() })
 }
 
+/// Trouble with the storage. Nobody harmed it here: whatever says more than that it was busy is no answer that a model
+/// allows.
 fn trouble(error: &StoreError) -> Option<Answer> {
-    (!error.may_have_been_applied()).then(|| Answer::Nothing(error.to_string()))
+    match error {
+        StoreError::Unknown { .. } => None,
+        StoreError::Overloaded { .. } => Some(Answer::Nothing(error.to_string())),
+        _ => Some(strange(error)),
+    }
 }

@@ -12,16 +12,15 @@ pub(super) struct Interval {
     pub(super) end: u64,
     /// Of a call without an answer nobody knows.
     pub(super) must: bool,
+    /// When it should be tried: the earlier, the sooner. It decides how long the search takes, not what it finds.
+    pub(super) due: u64,
 }
 
 /// What the search came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Found<S> {
-    /// There is such an order: the calls in it, and the state after them.
-    Linear {
-        order: Vec<usize>,
-        end: S,
-    },
+    /// There is such an order.
+    Linear { order: Vec<usize> },
     /// There is none. The longest beginning of one: its calls, the state after them, and the calls that could have come
     /// next if the state had allowed it.
     Broken { order: Vec<usize>, state: S, stuck: Vec<usize> },
@@ -41,6 +40,8 @@ struct Frame<S> {
     state: S,
     /// The latest start of what is in the order.
     latest: u64,
+    /// The earliest end of what must still come: what comes before it is over by then.
+    horizon: u64,
     call: Option<usize>,
     /// Calls that can come next and were not tried yet, the best last.
     open: Vec<usize>,
@@ -68,13 +69,13 @@ impl Set {
 }
 
 /// Looks for a linearization of calls with these intervals, which must be ordered by their starts. `step` gives every
-/// state that a call can leave behind if it is answered as it was; none when it cannot have been. Looks at `states_max`
-/// states at most.
+/// state that a call can leave behind if it takes effect by the given moment and is answered as it was; none when it
+/// cannot have been. Looks at `states_max` states at most.
 pub(super) fn search<S: Clone + Eq + Hash>(
     intervals: &[Interval],
     initial: S,
     states_max: usize,
-    mut step: impl FnMut(&S, usize) -> Vec<S>,
+    mut step: impl FnMut(&S, usize, u64) -> Vec<S>,
 ) -> Searched<S> {
     let needed = intervals.iter().filter(|interval| interval.must).count();
     let mut set = Set::new(intervals.len());
@@ -94,19 +95,19 @@ pub(super) fn search<S: Clone + Eq + Hash>(
                 frames.iter().filter_map(|frame| frame.call).chain(last).collect::<Vec<_>>()
             };
             if placed == needed {
-                let found = Found::Linear { order: order(&frames, call), end: state };
+                let found = Found::Linear { order: order(&frames, call) };
                 return Searched { found, states: seen.len() + 1 };
             }
             let is_new = seen.insert((set.clone(), state.clone()));
             if seen.len() > states_max {
                 return Searched { found: Found::Exhausted, states: seen.len() };
             }
-            let open = if is_new { candidates(intervals, &set, latest) } else { Vec::new() };
+            let (open, horizon) = if is_new { candidates(intervals, &set, latest) } else { (Vec::new(), 0) };
             if is_new && best_placed.is_none_or(|best| placed > best) {
                 best_placed = Some(placed);
                 best = (order(&frames, call), state.clone(), open.iter().rev().copied().collect());
             }
-            frames.push(Frame { state, latest, call, open, ahead: Vec::new(), trying: 0 });
+            frames.push(Frame { state, latest, horizon, call, open, ahead: Vec::new(), trying: 0 });
         }
         let Some(frame) = frames.last_mut() else {
             let (order, state, stuck) = best;
@@ -115,7 +116,7 @@ pub(super) fn search<S: Clone + Eq + Hash>(
         while frame.ahead.is_empty() {
             let Some(call) = frame.open.pop() else { break };
             frame.trying = call;
-            frame.ahead = step(&frame.state, call);
+            frame.ahead = step(&frame.state, call, frame.horizon.min(intervals[call].end));
             // The best last, as everywhere here.
             frame.ahead.reverse();
         }
@@ -129,9 +130,9 @@ pub(super) fn search<S: Clone + Eq + Hash>(
     }
 }
 
-/// The calls that can be next, because none that must come earlier is left; the best last: those that were answered
-/// earliest are better, those that perhaps never happened worst.
-fn candidates(intervals: &[Interval], set: &Set, latest: u64) -> Vec<usize> {
+/// The calls that can be next, because none that must come earlier is left, the one that is due first last; and the
+/// earliest end of those that must come.
+fn candidates(intervals: &[Interval], set: &Set, latest: u64) -> (Vec<usize>, u64) {
     let mut horizon = u64::MAX;
     let mut open = Vec::new();
     for (call, interval) in intervals.iter().enumerate() {
@@ -149,6 +150,6 @@ fn candidates(intervals: &[Interval], set: &Set, latest: u64) -> Vec<usize> {
         }
     }
     open.retain(|call| intervals[*call].start <= horizon);
-    open.sort_by_key(|call| std::cmp::Reverse((!intervals[*call].must, intervals[*call].end)));
-    open
+    open.sort_by_key(|call| std::cmp::Reverse(intervals[*call].due));
+    (open, horizon)
 }

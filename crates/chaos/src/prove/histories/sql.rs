@@ -11,7 +11,8 @@ pub(super) const ITEM: &str = "SELECT status, fence, attempt,
      FROM work_items WHERE work_item_id = ?1";
 pub(super) const CHAIN: &str = "SELECT sequence_number, checkpoint_id, checkpoint_type, work_item_id, payload
      FROM checkpoints WHERE task_id = (SELECT task_id FROM tasks WHERE task_key = ?1) ORDER BY sequence_number";
-pub(super) const OPERATION: &str = "SELECT fingerprint, status, abandonment, token, lease_work_item_id, lease_fence,
+pub(super) const OPERATION: &str =
+    "SELECT fingerprint, status, abandonment, token, lease_work_item_id, lease_fence,
             CAST(round(unixepoch(owner_expires_at, 'subsec') * 1000) AS INTEGER), output, attempt
      FROM idempotency_keys WHERE idempotency_key = ?1";
 /// The answers that are kept of a model, by the beginning of its keys.

@@ -16,10 +16,39 @@ const ANSWERED_MIN: f64 = 0.9;
 
 /// Every kind of answer that must be met: histories without them test nothing of what they are about.
 const KINDS: [&str; 33] = [
-    "claimed", "claimed nothing", "renewed", "settled", "cancelled", "requeued", "swept", "swept nothing", "appended",
-    "stepped", "begun", "begun again", "finished", "invalidated", "told", "told again", "item", "head", "chain",
-    "operation", "superseded", "stale fence", "not leased", "item ended", "not requeuable", "wrong parent", "conflict",
-    "in flight", "in doubt", "ended", "unfinished", "stale token", "no operation",
+    "claimed",
+    "claimed nothing",
+    "renewed",
+    "settled",
+    "cancelled",
+    "requeued",
+    "swept",
+    "swept nothing",
+    "appended",
+    "stepped",
+    "begun",
+    "begun again",
+    "finished",
+    "invalidated",
+    "told",
+    "told again",
+    "item",
+    "head",
+    "chain",
+    "operation",
+    "superseded",
+    "stale fence",
+    "not leased",
+    "item ended",
+    "not requeuable",
+    "wrong parent",
+    "conflict",
+    "in flight",
+    "in doubt",
+    "ended",
+    "unfinished",
+    "stale token",
+    "no operation",
 ];
 
 /// Of one class of corruption: how many were planted, and how many caught.
@@ -140,7 +169,8 @@ impl Tally {
         let is_due = self.histories >= HISTORIES_FOR_ALL && self.wrong == 0;
         let figure = Figure::count("classes_of_corruption_never_caught", uncaught.count());
         context.check(if is_due { figure.at_most(0.0) } else { figure.reported() });
-        let told = all.iter().map(|(class, counted)| format!("{class:?} {}/{}", counted.caught, counted.planted));
+        let told =
+            all.iter().map(|(class, counted)| format!("{class:?} {}/{}", counted.caught, counted.planted));
         context.findings.notes.push(format!("corruptions caught: {}", told.collect::<Vec<_>>().join(", ")));
     }
 }

@@ -49,7 +49,7 @@ impl Plan {
         let tasks = rng.usize(1..3);
         let items = (0..3).map(|_| ItemSetting {
             task: rng.usize(..tasks),
-            priority: rng.i32(..2),
+            priority: rng.i32(0..2),
             max_attempts: rng.u32(2..5),
             delay: if rng.u32(..4) == 0 { 8 } else { 0 },
         });
@@ -106,7 +106,8 @@ impl Troop {
         let look = Look::open(&path)?;
         let anchor = look.anchor()?;
         let processes = (0..processes).map(|_| None).collect();
-        let mut troop = Self { folder, deadline: context.deadline(), processes, runtime, store, look, anchor };
+        let mut troop =
+            Self { folder, deadline: context.deadline(), processes, runtime, store, look, anchor };
         troop.fill()?;
         Ok(troop)
     }
@@ -175,7 +176,6 @@ impl Troop {
             let read = log::read(&path, number, end).map_err(CaseError::io("reading a log"))?;
             calls.extend(read.calls);
             lost += read.lost;
-            fs::remove_file(&path).map_err(CaseError::io("removing a log"))?;
         }
         calls.push(self.last_look(setting)?);
         self.clear(setting, &calls)?;
@@ -255,7 +255,9 @@ impl Troop {
     fn clear(&self, setting: &Setting, calls: &[Call]) -> Result<(), CaseError> {
         const WHAT: &str = "call off what is held";
         let names = Names { history: setting.history };
-        let Some(Answer::Sight(sight)) = calls.last().and_then(|call| call.answer.as_ref()) else { return Ok(()) };
+        let Some(Answer::Sight(sight)) = calls.last().and_then(|call| call.answer.as_ref()) else {
+            return Ok(());
+        };
         let mut batch = Batch::relaxed();
         for row in sight.items.iter().filter(|row| row.status == ItemStatus::InProgress) {
             batch.add(CancelItem { item: names.item(row.item).map_err(CaseError::store(WHAT))? });

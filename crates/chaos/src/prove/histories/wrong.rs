@@ -5,7 +5,7 @@ use super::call::{
     Answer, Asked, Call, End, History, ItemRow, ItemSetting, ItemStatus, Lease, LeaseRow, Link, OperationRow,
     OperationStatus, Reclaimed, Setting, Settlement, Why,
 };
-use super::judge::judge;
+use super::judge::{judge, judge_within};
 
 /// One millisecond of the boot clock.
 const MS: u64 = 1_000_000;
@@ -118,7 +118,9 @@ fn finished_row(output: u64) -> Answer {
 
 #[test]
 fn two_claims_that_overlap_get_two_items_in_either_order() {
-    passes(vec![first_claim(), call(12, 30, claim(8), claimed(held(1, 1, 8, 14)))]);
+    passes(vec![first_claim(), call(12, 30, claim(8), claimed(held(1, 1, 8, 16)))]);
+    let second = call(10, 20, claim(7), claimed(held(1, 1, 7, 15)));
+    passes(vec![second, call(12, 30, claim(8), claimed(held(0, 1, 8, 14)))]);
 }
 
 #[test]
@@ -139,6 +141,8 @@ fn a_claim_that_finds_nothing_where_something_is_to_be_had_is_caught() {
 #[test]
 fn a_claim_out_of_turn_is_caught() {
     is_caught(vec![call(10, 20, claim(7), claimed(held(1, 1, 7, 15)))]);
+    // Its stamp says that it came first, and then the first item was still there.
+    is_caught(vec![first_claim(), call(12, 30, claim(8), claimed(held(1, 1, 8, 14)))]);
 }
 
 #[test]
@@ -158,7 +162,8 @@ fn a_stamp_outside_of_its_call_is_caught() {
 fn a_stale_read_is_caught_and_one_that_overlaps_is_not() {
     let mut before = held(0, 0, 7, 15);
     (before.status, before.attempt, before.lease, before.transition) = (ItemStatus::Pending, 0, None, None);
-    let read = |from, to, row: &ItemRow| call(from, to, Asked::ReadItem { item: 0 }, Answer::Item(row.clone()));
+    let read =
+        |from, to, row: &ItemRow| call(from, to, Asked::ReadItem { item: 0 }, Answer::Item(row.clone()));
     passes(vec![first_claim(), read(12, 30, &before)]);
     passes(vec![first_claim(), read(21, 30, &held(0, 1, 7, 15))]);
     is_caught(vec![first_claim(), read(21, 30, &before)]);
@@ -316,7 +321,7 @@ fn two_owners_of_one_operation_are_caught() {
 
 #[test]
 fn an_operation_that_was_taken_over_is_not_finished_by_its_old_owner() {
-    let taken = vec![call(10, 20, begin(3), begun(15, 1)), call(130, 140, begin(4), begun(135, 2))];
+    let taken = [call(10, 20, begin(3), begun(15, 1)), call(130, 140, begin(4), begun(135, 2))];
     let with = |late: Answer| {
         let late = call(150, 160, finish(3, 1), late);
         taken.iter().cloned().chain([late]).collect::<Vec<_>>()
@@ -327,7 +332,7 @@ fn an_operation_that_was_taken_over_is_not_finished_by_its_old_owner() {
 
 #[test]
 fn other_bytes_than_the_finished_ones_are_caught() {
-    let done = vec![call(10, 20, begin(3), begun(15, 1)), call(30, 40, finish(3, 5), FINISHED)];
+    let done = [call(10, 20, begin(3), begun(15, 1)), call(30, 40, finish(3, 5), FINISHED)];
     let with = |output: u64| {
         let read = call(50, 60, Asked::ReadOperation { operation: 0 }, finished_row(output));
         done.iter().cloned().chain([read]).collect::<Vec<_>>()
@@ -344,14 +349,8 @@ fn other_bytes_than_the_finished_ones_are_caught() {
 
 #[test]
 fn another_fingerprint_that_is_no_conflict_is_caught() {
-    let other = Asked::Begin {
-        operation: 0,
-        fingerprint: 1,
-        token: 4,
-        term: TERM,
-        lease: None,
-        is_retaken: true,
-    };
+    let other =
+        Asked::Begin { operation: 0, fingerprint: 1, token: 4, term: TERM, lease: None, is_retaken: true };
     let first = call(10, 20, begin(3), begun(15, 1));
     passes(vec![first.clone(), call(30, 40, other.clone(), Answer::Rejected(Why::Conflict))]);
     let in_flight = Answer::Rejected(Why::InFlight { expires: 115 });
@@ -396,10 +395,33 @@ fn an_answer_before_the_call_that_it_tells_of_is_caught() {
 }
 
 #[test]
+fn a_sweep_that_is_asked_again_tells_what_it_told_before_and_not_what_was_called_off_since() {
+    let lost = open(110, 190, sweep(9));
+    let cancel = call(130, 140, Asked::Cancel { item: 0 }, Answer::Cancelled);
+    let repeated = |answer| again(call(150, 160, sweep(9), answer));
+    passes(vec![first_claim(), lost.clone(), repeated(swept(1))]);
+    passes(vec![first_claim(), lost.clone(), cancel.clone(), repeated(Answer::Superseded)]);
+    let lease = Lease { item: 0, fence: 2 };
+    let status = ItemStatus::Cancelled;
+    let changed = Answer::Swept(vec![Reclaimed { lease, status, has_boundary: false }]);
+    is_caught(vec![first_claim(), lost, cancel, repeated(changed)]);
+}
+
+#[test]
+fn a_step_that_is_asked_again_is_recognised_by_its_checkpoint() {
+    let asked = Asked::Step { task: 0, id: 1, lease: FIRST, how: Settlement::Succeeded, delay: 0 };
+    let stepped = |sequence| Answer::Stepped { sequence, status: ItemStatus::Succeeded, available: 0 };
+    let first = call(30, 40, asked.clone(), stepped(1));
+    passes(vec![first_claim(), first.clone(), again(call(50, 60, asked.clone(), stepped(1)))]);
+    is_caught(vec![first_claim(), first.clone(), again(call(50, 60, asked.clone(), stepped(2)))]);
+    is_caught(vec![first_claim(), first, again(call(50, 60, asked, Answer::Superseded))]);
+}
+
+#[test]
 fn a_search_that_is_too_long_is_no_pass() {
     // Each of these may or may not have happened, and the read tells of more of them than there are.
     let mut calls: Vec<Call> = (1..=24).map(|id| open(10, 40, append(id))).collect();
     calls.push(call(30, 40, Asked::ReadHead { task: 0 }, Answer::Head(25)));
-    let judged = judge(&history(calls));
+    let judged = judge_within(&history(calls), 10_000);
     assert!(judged.exhausted > 0 && !judged.is_right(), "{judged:?}");
 }

@@ -60,11 +60,13 @@ impl Item {
         seen.available = self.available.at(row.available)?;
         seen.lease = match (&self.lease, &row.lease) {
             (None, None) => None,
-            (Some(held), Some(LeaseRow { holder, acquired, expires })) if held.holder == *holder => Some(Held {
-                holder: *holder,
-                acquired: held.acquired.at(*acquired)?,
-                expires: held.expires.at(*expires)?,
-            }),
+            (Some(held), Some(LeaseRow { holder, acquired, expires })) if held.holder == *holder => {
+                Some(Held {
+                    holder: *holder,
+                    acquired: held.acquired.at(*acquired)?,
+                    expires: held.expires.at(*expires)?,
+                })
+            }
             _ => return None,
         };
         let plain = (self.number, self.status, self.fence, self.attempt, self.transition, self.settled);
@@ -196,12 +198,9 @@ impl Item {
         match self.status {
             ItemStatus::Cancelled => Ok(self.clone()),
             ItemStatus::Succeeded | ItemStatus::Failed => Err(Why::ItemEnded { status: self.status }),
-            ItemStatus::Pending | ItemStatus::InProgress => Ok(Self {
-                status: ItemStatus::Cancelled,
-                fence: self.fence + 1,
-                lease: None,
-                ..self.clone()
-            }),
+            ItemStatus::Pending | ItemStatus::InProgress => {
+                Ok(Self { status: ItemStatus::Cancelled, fence: self.fence + 1, lease: None, ..self.clone() })
+            }
         }
     }
 

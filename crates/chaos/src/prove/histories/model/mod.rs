@@ -3,6 +3,8 @@
 //! time of a commit itself, no earlier than the call began, no later than it was answered, and never earlier than that of
 //! the commit before.
 
+#![allow(clippy::option_option, reason = "the outer one says whether the object is looked at at all")]
+
 mod item;
 mod operation;
 mod pages;
@@ -44,10 +46,7 @@ impl World {
     /// Before the first call.
     pub(super) fn new(history: &History, scope: Scope) -> Self {
         let setting = &history.setting;
-        let made = Span {
-            low: history.store_time(history.made.0),
-            high: history.store_time(history.made.1),
-        };
+        let made = Span { low: history.store_time(history.made.0), high: history.store_time(history.made.1) };
         let items = setting.items.iter().enumerate().map(|(number, item)| {
             let is_seen = matches!(scope, Scope::Whole)
                 || scope == Scope::Item(number)
@@ -59,7 +58,9 @@ impl World {
             clock: made.low,
             items: items.collect(),
             chains: (0..setting.tasks).map(|task| is_seen(Scope::Chain(task)).then(Vec::new)).collect(),
-            operations: (0..setting.operations).map(|one| is_seen(Scope::Operation(one)).then_some(None)).collect(),
+            operations: (0..setting.operations)
+                .map(|one| is_seen(Scope::Operation(one)).then_some(None))
+                .collect(),
             caches: (0..setting.caches).map(|one| is_seen(Scope::Cache(one)).then_some(None)).collect(),
         }
     }
@@ -72,7 +73,9 @@ impl World {
             Asked::Claim { .. } | Asked::Sweep { .. } => self.items.iter().any(Option::is_some),
             Asked::Look => true,
             Asked::Renew { lease, .. } | Asked::Settle { lease, .. } => item(lease.item),
-            Asked::Cancel { item: one } | Asked::Requeue { item: one, .. } | Asked::ReadItem { item: one } => item(*one),
+            Asked::Cancel { item: one }
+            | Asked::Requeue { item: one, .. }
+            | Asked::ReadItem { item: one } => item(*one),
             Asked::Append { task, lease, .. } => self.chains[*task].is_some() || under(lease),
             Asked::Step { task, lease, .. } => self.chains[*task].is_some() || item(lease.item),
             Asked::ReadHead { task } | Asked::ReadChain { task } => self.chains[*task].is_some(),
@@ -109,7 +112,8 @@ impl World {
             }
             Asked::Begin { operation, fingerprint, token, term, lease, is_retaken } => {
                 let (fingerprint, token, term) = (*fingerprint, *token, *term);
-                let beginning = Beginning { fingerprint, token, term, lease: *lease, is_retaken: *is_retaken };
+                let beginning =
+                    Beginning { fingerprint, token, term, lease: *lease, is_retaken: *is_retaken };
                 one(self.begin(call, *operation, beginning, at))
             }
             Asked::Finish { operation, token, end } => {
@@ -138,7 +142,8 @@ impl World {
                 (self.chains[*task].as_ref()? == links).then_some(())?;
             }
             (Asked::ReadOperation { operation }, Answer::Operation(row)) => {
-                seen.operations[*operation] = Some(seen_operation(self.operations[*operation].as_ref()?, row.as_ref())?);
+                seen.operations[*operation] =
+                    Some(seen_operation(self.operations[*operation].as_ref()?.as_ref(), row.as_ref())?);
             }
             (Asked::Look, Answer::Sight(sight)) => return self.look(sight),
             _ => return None,
@@ -155,11 +160,16 @@ impl World {
         }
         for (operation, row) in seen.operations.iter_mut().zip(&sight.operations) {
             if let Some(operation) = operation {
-                *operation = seen_operation(operation, row.as_ref())?;
+                *operation = seen_operation(operation.as_ref(), row.as_ref())?;
             }
         }
-        let chains = self.chains.iter().zip(&sight.chains).all(|(own, other)| own.as_ref().is_none_or(|own| own == other));
-        let caches = self.caches.iter().zip(&sight.caches).all(|(own, other)| own.is_none_or(|own| own == *other));
+        let chains = self
+            .chains
+            .iter()
+            .zip(&sight.chains)
+            .all(|(own, other)| own.as_ref().is_none_or(|own| own == other));
+        let caches =
+            self.caches.iter().zip(&sight.caches).all(|(own, other)| own.is_none_or(|own| own == *other));
         (chains && caches).then_some(seen)
     }
 
@@ -251,7 +261,9 @@ impl World {
             // Seen from its lease alone. What was appended before is recognised whatever has become of that.
             let is_possible = match &call.answer {
                 Some(Answer::Rejected(why)) if is_of_a_guard(why) => guard.as_ref() == Err(why),
-                Some(_) => guard.is_ok() || (call.is_again && matches!(call.answer, Some(Answer::Appended { .. }))),
+                Some(_) => {
+                    guard.is_ok() || (call.is_again && matches!(call.answer, Some(Answer::Appended { .. })))
+                }
                 None => false,
             };
             return is_possible.then(|| self.at(at));
@@ -267,7 +279,9 @@ impl World {
                     (Err(reason), why) => reason == *why,
                     (Ok(()), Why::WrongParent { head: told }) => !is_expected && *told == head,
                     // Whether its lease holds is not to be seen from here.
-                    (Ok(()), why) => is_of_a_guard(why) && lease.is_some_and(|lease| self.items[lease.item].is_none()),
+                    (Ok(()), why) => {
+                        is_of_a_guard(why) && lease.is_some_and(|lease| self.items[lease.item].is_none())
+                    }
                 };
                 is_right.then(|| self.at(at))
             }
@@ -407,11 +421,9 @@ impl World {
             (Some(Answer::Rejected(why)), Some(own)) => {
                 (Some(own.clone()), own.refuses_end(token, end, why, is_held, at)?)
             }
-            (Some(Answer::Finished { status }), Some(own)) => {
-                own.finished(token, end, is_held, at).filter(|(after, _)| {
-                    after.as_ref().is_some_and(|after| after.stands() == *status)
-                })?
-            }
+            (Some(Answer::Finished { status }), Some(own)) => own
+                .finished(token, end, is_held, at)
+                .filter(|(after, _)| after.as_ref().is_some_and(|after| after.stands() == *status))?,
             (None, Some(own)) => own.finished(token, end, is_held, at)?,
             _ => return None,
         };
@@ -423,7 +435,9 @@ impl World {
         let after = match (answer, existing, existing.map(Operation::invalidated)) {
             (Some(Answer::Invalidated { was_there: false }), None, _)
             | (None | Some(Answer::Invalidated { was_there: true }), Some(_), Some(Ok(()))) => None,
-            (Some(Answer::Rejected(why)), Some(own), Some(Err(reason))) if *why == reason => Some(own.clone()),
+            (Some(Answer::Rejected(why)), Some(own), Some(Err(reason))) if *why == reason => {
+                Some(own.clone())
+            }
             _ => return None,
         };
         Some(self.with_operation(operation, after, at))
@@ -484,7 +498,10 @@ fn length(chain: &[Link]) -> u64 {
     chain.len() as u64
 }
 
-fn seen_operation(own: &Option<Operation>, row: Option<&super::call::OperationRow>) -> Option<Option<Operation>> {
+fn seen_operation(
+    own: Option<&Operation>,
+    row: Option<&super::call::OperationRow>,
+) -> Option<Option<Operation>> {
     match (own, row) {
         (None, None) => Some(None),
         (Some(own), Some(row)) => own.seen_as(row).map(Some),

@@ -93,7 +93,13 @@ impl World {
         (rows.len() <= limit as usize && are_in_order).then(|| after.at(at))
     }
 
-    pub(super) fn sweep(&self, setting: &Setting, call: &Call, (id, limit): (u64, u32), at: Span) -> Vec<Self> {
+    pub(super) fn sweep(
+        &self,
+        setting: &Setting,
+        call: &Call,
+        (id, limit): (u64, u32),
+        at: Span,
+    ) -> Vec<Self> {
         let is_moved = self.is_moved_by(id);
         match &call.answer {
             None if is_moved => Vec::new(),
