@@ -12,6 +12,7 @@ use crate::crew::{self, CrewArgs};
 use crate::perf::{CommitterArgs, PerfArgs, commit_at_random};
 use crate::planted::Planted;
 use crate::prove::ProveArgs;
+use crate::prove::histories::{CallerArgs, JudgeArgs, judge_again, make_calls};
 use crate::recorder::{self, RecorderArgs};
 use crate::report::Report;
 use crate::runner::{Matrix, RunnerError};
@@ -51,6 +52,12 @@ enum Verb {
     /// A process that loads a shared store; started by the scenarios.
     #[command(hide = true)]
     Crew(CrewArgs),
+    /// A process that makes calls for a history; started by a campaign.
+    #[command(hide = true)]
+    HistoryCaller(CallerArgs),
+    /// Judge a history again that a campaign has kept.
+    #[command(hide = true)]
+    JudgeHistory(JudgeArgs),
     /// The process whose commits a waiter hears of; started by a measurement.
     #[command(hide = true)]
     PerfCommitter(CommitterArgs),
@@ -141,6 +148,8 @@ pub fn main() -> ExitCode {
         Verb::EffectRecorder(args) => told(recorder::record(&args)),
         Verb::Worker(args) => told(worker::work(args)),
         Verb::Crew(args) => told(crew::crew(args)),
+        Verb::HistoryCaller(args) => told(make_calls(&args)),
+        Verb::JudgeHistory(args) => told(judge_again(&args)),
         Verb::PerfCommitter(args) => told(commit_at_random(&args)),
     }
 }

@@ -4,6 +4,7 @@
 //! campaign names must have happened.
 
 mod args;
+pub mod histories;
 mod powerloss;
 mod record;
 mod simulate;
@@ -16,4 +17,4 @@ pub use args::ProveArgs;
 pub const NAME: &str = "prove";
 
 /// The campaigns, in the order they run.
-pub const CAMPAIGNS: &[Case] = &[powerloss::CASE, simulate::CAMPAIGN];
+pub const CAMPAIGNS: &[Case] = &[powerloss::CASE, simulate::CAMPAIGN, histories::CASE];

@@ -5,6 +5,7 @@
 
 mod command_line;
 mod failed_sync;
+mod histories;
 mod kept;
 mod kit;
 mod memory;

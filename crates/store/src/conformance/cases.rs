@@ -142,6 +142,7 @@ macro_rules! for_each_conformance_case {
                 a_settlement_is_recognised_until_the_next_one
                 a_claim_submitted_again_names_the_items_it_still_holds
                 a_claim_or_sweep_whose_items_all_moved_on_is_evaluated_anew
+                a_sweep_submitted_again_tells_nothing_of_what_was_called_off_since
                 a_batch_that_was_not_applied_is_evaluated_anew
                 a_repeated_identity_inside_one_batch_is_rejected
                 a_result_recorded_alone_may_be_named_again_beside_a_new_checkpoint

@@ -3,8 +3,8 @@
 use crate::batch::Batch;
 use crate::command::{AppendCheckpoint, BeginOperation, Enqueue, OperationEnd, Settle, TaskEnd};
 use crate::conformance::commands::{
-    BatchExt, TERM, append, begin, begin_once, claim, create, delay, doubt, end, enqueue, finish, guard, ms,
-    named, one, payload, renew, settle, succeed, sweep, verify,
+    BatchExt, TERM, append, begin, begin_once, cancel, claim, create, delay, doubt, end, enqueue, finish,
+    guard, ms, named, one, payload, renew, settle, succeed, sweep, verify,
 };
 use crate::conformance::failure::{Outcome, check_eq, check_matches};
 use crate::conformance::text::Described;
@@ -148,6 +148,35 @@ pub(super) async fn a_claim_or_sweep_whose_items_all_moved_on_is_evaluated_anew(
         [outcome::Outcome::Swept(outcome::Swept::default())],
         "the sweep evaluated anew"
     );
+    Ok(())
+}
+
+pub(super) async fn a_sweep_submitted_again_tells_nothing_of_what_was_called_off_since(
+    mut world: World<'_>,
+) -> Outcome {
+    world.queue("t", &["a", "b"]).await?;
+    world.apply(claim(1, 2)).await?;
+    world.advance(TERM);
+    let swept = one(sweep(2, 10));
+    let told = world.apply(sweep(2, 10)).await?.reclaimed;
+    check_eq!(told.len(), 2, "the items that the sweep takes");
+    world.apply(cancel("a")).await?;
+    let rest = outcome::Swept { reclaimed: told[1..].to_vec() };
+    check_eq!(
+        world.replayed(&swept).await?.outcomes(),
+        [outcome::Outcome::Swept(rest)],
+        "the sweep of two items, after one was called off"
+    );
+    world.apply(cancel("b")).await?;
+    // The end of the task does not make it look like a reclaim of its own.
+    for _ in 0..2 {
+        check_eq!(
+            world.replayed(&swept).await?.outcomes(),
+            [outcome::Outcome::Superseded],
+            "the sweep, after all its items were called off"
+        );
+        world.apply(finish("t", TaskEnd::Succeeded)).await?;
+    }
     Ok(())
 }
 

@@ -5,10 +5,10 @@ use crate::batch::{Batch, Entry};
 use crate::command::{Claim, Command, SweepExpired};
 use crate::decide::batch::{Step, Verdict, decide_one, told};
 use crate::decide::overlay::{Overlay, claim_order};
-use crate::decide::{Rows, decide_guard};
+use crate::decide::{Rows, decide_guard, error_boundary};
 use crate::id::TransitionId;
 use crate::outcome::{Applied, Claimed, Committed, Outcome, Rejection, Renewed, Swept};
-use crate::record::Status;
+use crate::record::{Fence, Status, WorkItem};
 use crate::time::Now;
 
 /// Whether the command's identity was made for one batch, so that finding it applied says the same of that batch. A
@@ -150,7 +150,33 @@ fn recall_claim<R: Rows>(rows: &mut R, claim: TransitionId) -> Result<Option<Out
 }
 
 fn recall_sweep<R: Rows>(rows: &mut R, sweep: TransitionId) -> Result<Option<Outcome>, R::Error> {
-    let mut reclaimed: Vec<_> = rows.moved_by(sweep)?.iter().map(|item| told(item, sweep, "")).collect();
+    let mut reclaimed = Vec::new();
+    for item in rows.moved_by(sweep)? {
+        if !is_called_off_since(rows, &item, sweep)? {
+            reclaimed.push(told(&item, sweep, ""));
+        }
+    }
     reclaimed.sort_by(|a, b| a.item.cmp(&b.item));
     Ok((!reclaimed.is_empty()).then_some(Outcome::Swept(Swept { reclaimed })))
+}
+
+/// Whether somebody called the item off after `sweep` had reclaimed it: its row still names the sweep, but fence and
+/// status are another's. A reclaim itself cancels only what belongs to an ended task, and leaves no boundary then.
+fn is_called_off_since<R: Rows>(
+    rows: &mut R,
+    item: &WorkItem,
+    sweep: TransitionId,
+) -> Result<bool, R::Error> {
+    if item.status != Status::Cancelled {
+        return Ok(false);
+    }
+    if rows.task(&item.task)?.is_some_and(|task| !task.status.is_terminal()) {
+        return Ok(true);
+    }
+    let (status, fence) = (Status::Pending, Fence(item.fence.0.saturating_sub(1)));
+    let before = WorkItem { status, fence, ..item.clone() };
+    match error_boundary(&before, sweep, "") {
+        Some(boundary) => Ok(rows.checkpoint(boundary.id)?.is_some()),
+        None => Ok(false),
+    }
 }
