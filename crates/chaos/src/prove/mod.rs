@@ -4,6 +4,8 @@
 //! campaign names must have happened.
 
 mod args;
+#[cfg(feature = "model")]
+mod model;
 mod record;
 
 use crate::case::Case;
@@ -14,4 +16,7 @@ pub use args::ProveArgs;
 pub const NAME: &str = "prove";
 
 /// The campaigns, in the order they run.
-pub const CAMPAIGNS: &[Case] = &[];
+pub const CAMPAIGNS: &[Case] = &[
+    #[cfg(feature = "model")]
+    model::CASE,
+];
