@@ -20,7 +20,7 @@ use crate::smoke;
 use crate::worker::{self, WorkerArgs};
 
 /// The exit code of a command line that cannot be understood, as is customary on Unix.
-const EXIT_USAGE: u8 = 2;
+pub(crate) const EXIT_USAGE: u8 = 2;
 
 /// Shows what Steadfast promises, by breaking what it stands on.
 #[derive(Debug, Parser)]

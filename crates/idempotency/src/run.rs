@@ -2,6 +2,8 @@
 
 use std::future::Future;
 
+use steadfast_store::planted::{self, Bug};
+
 use crate::attempt::Attempt;
 use crate::call::{ToolCall, ToolOutput};
 use crate::doubt::Doubt;
@@ -115,6 +117,15 @@ impl ToolLedger {
         C: Future<Output = Found>,
     {
         let intent = call.intent()?;
+        if planted::is(Bug::LedgerAfterCall)
+            && let Some(unwritten) = self.flight.unwritten(&intent).await?
+        {
+            let output = tool(unwritten).await;
+            let Call::Begun(attempt) = self.flight.begun_or_replayed(&intent).await? else {
+                return Ok(Ran { output, replayed: false });
+            };
+            return self.flight.record(attempt, output).await;
+        }
         loop {
             match self.flight.begun_or_replayed(&intent).await? {
                 Call::Begun(attempt) => {

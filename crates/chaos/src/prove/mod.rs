@@ -4,8 +4,10 @@
 //! campaign names must have happened.
 
 mod args;
+mod conformance;
 #[cfg(feature = "model")]
 mod model;
+mod mutants;
 mod record;
 
 use crate::case::Case;
@@ -15,8 +17,13 @@ pub use args::ProveArgs;
 /// The verb of the command line, and the name of the report.
 pub const NAME: &str = "prove";
 
+/// What a run of a program with a planted bug prints first, before the bug's name.
+const PLANTED: &str = "planted: ";
+
 /// The campaigns, in the order they run.
 pub const CAMPAIGNS: &[Case] = &[
     #[cfg(feature = "model")]
     model::CASE,
+    conformance::CASE,
+    mutants::CASE,
 ];

@@ -14,8 +14,9 @@ use crate::id::{Label, TransitionId, WorkItemId};
 use crate::outcome::{
     Applied, Claimed, Committed, Erased, Outcome, Purged, Reason, Reclaimed, Rejection, Renewed, Swept,
 };
+use crate::planted::{self, Bug};
 use crate::record::{CheckpointHeader, Fence, Operation, OperationStatus, Status, WorkItem};
-use crate::time::Now;
+use crate::time::{Now, StoreTime};
 
 /// What becomes of a batch.
 #[derive(Debug)]
@@ -364,6 +365,11 @@ fn decide_sweep<R: Rows>(
     if !rows.moved_by(command.sweep)?.is_empty() {
         return Ok(Step::Superseded);
     }
+    let now = if planted::is(Bug::WallClockSweep) {
+        Now { store: StoreTime::from_millis(now.wall.as_millis()), ..now }
+    } else {
+        now
+    };
     let mut swept = Swept::default();
     for expired in rows.expired(now.store, command.limit as usize)? {
         let task = rows.task(&expired.task)?;

@@ -15,6 +15,7 @@ use crate::env::{Env, Failpoint};
 use crate::error::{OpenError, StoreError};
 use crate::outcome::Committed;
 use crate::own_files::OwnFile;
+use crate::planted::{self, Bug};
 use crate::record::OperationStatus;
 use crate::sqlite::connect::{self, FileIdentity};
 use crate::sqlite::failure::{Trouble, again};
@@ -340,6 +341,7 @@ impl SqliteCore {
 
     /// Takes the write lock, looking again and again with pauses of random length: SQLite keeps no queue.
     fn begin(&mut self, durability: Durability, wait: Duration) -> Result<(), StoreError> {
+        let durability = if planted::is(Bug::AckBeforeSync) { Durability::Relaxed } else { durability };
         if durability != self.synchronous {
             let sql = match durability {
                 Durability::Durable => sql::transaction::FULL,
@@ -438,6 +440,9 @@ impl SqliteCore {
             return Err(Lost::AtCommit(trouble));
         }
         self.env.reach(Failpoint::COMMIT_AFTER);
+        if planted::is(Bug::OpenAndClose) {
+            drop(std::fs::File::open(&self.files.0));
+        }
         if FileIdentity::look(&self.files.0, &self.files.1) != self.identity {
             return Err(Lost::Replaced);
         }
@@ -474,7 +479,11 @@ impl SqliteCore {
             needs_barrier |= batch.durability() == Durability::Durable
                 && (verdict.rests_on_earlier || verdict.writes.iter().any(may_write_no_page));
             self.changed |= !verdict.writes.is_empty();
-            for write in verdict.writes {
+            for (index, write) in verdict.writes.into_iter().enumerate() {
+                if index > 0 && planted::is(Bug::TornBatch) {
+                    self.connection.execute_batch(sql::transaction::COMMIT)?;
+                    self.connection.execute_batch(sql::transaction::BEGIN)?;
+                }
                 transaction.write(write)?;
             }
             answers.push(verdict.answer);

@@ -105,6 +105,7 @@ pub(super) enum Promise {
 }
 
 impl Promise {
+    #[cfg(test)]
     pub(super) const ALL: [Self; 10] = [
         Self::FencesGrow,
         Self::OneHolder,

@@ -9,11 +9,11 @@ use super::state::{Promise, State};
 use super::{Explored, explore};
 use stateright::Model;
 
-const SMALL: Size = Size { term: 1, attempts: 1 };
+const SMALLEST: Size = Size { term: 1, attempts: 1 };
 const PATIENCE: Duration = Duration::from_secs(600);
 
 fn found(flaw: Flaw, promise: Promise) -> Explored {
-    explore(Size { term: 1, attempts: 2 }, flaw, Some(promise), PATIENCE).unwrap()
+    explore(super::SMALL, flaw, Some(promise), PATIENCE).unwrap()
 }
 
 #[test]
@@ -41,14 +41,14 @@ fn every_flaw_is_found_by_the_promise_it_breaks_and_every_promise_has_its_flaw()
 
 #[test]
 fn the_decisions_of_the_store_break_no_promise_in_a_small_model() {
-    let explored = explore(SMALL, Flaw::None, None, PATIENCE).unwrap();
+    let explored = explore(SMALLEST, Flaw::None, None, PATIENCE).unwrap();
     assert!(explored.is_whole && explored.broken.is_empty(), "{explored:?}");
     assert_eq!(explored.situations, SITUATIONS.len());
 }
 
 #[test]
 fn an_item_survives_the_way_into_a_row_and_back() {
-    let model = Protocol::new(Rows::new(SMALL, Flaw::None).unwrap(), false);
+    let model = Protocol::new(Rows::new(SMALLEST, Flaw::None).unwrap(), false);
     let mut seen = HashSet::from([State::first()]);
     let mut open = vec![State::first()];
     while let Some(state) = open.pop() {
@@ -63,7 +63,7 @@ fn an_item_survives_the_way_into_a_row_and_back() {
 
 #[test]
 fn the_order_of_workers_and_items_makes_no_other_state() {
-    let model = Protocol::new(Rows::new(SMALL, Flaw::None).unwrap(), false);
+    let model = Protocol::new(Rows::new(SMALLEST, Flaw::None).unwrap(), false);
     let mut state = State::first();
     // Any way through the model: always another of the steps that change something.
     for turn in 0..60 {

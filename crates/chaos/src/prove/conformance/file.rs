@@ -1,0 +1,139 @@
+//! What the file promises: damaged bytes are not returned, a durable answer comes after a sync, and another process that
+//! comes and goes takes nothing away.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use steadfast_store::{
+    Abandonment, AppendCheckpoint, BeginOperation, CheckpointId, CreateTask, Digest, FinishOperation,
+    OperationEnd, OperationKey, OperationToken, Payload, SealedPayload, SqliteStore, Store, StoreExt, TaskId,
+    Term,
+};
+
+use super::{TASK, kind, options, sql, store, task};
+use crate::audit::Audit;
+use crate::case::{CaseError, Context};
+use crate::process::Process;
+use crate::report::Figure;
+use crate::vfs::{FaultVfs, FileRole, OpKind, Script};
+
+/// Commits of one probe.
+const TIMES: usize = 8;
+
+pub(super) async fn damaged_bytes(context: &mut Context, folder: &Path) -> Result<(), CaseError> {
+    const WHAT: &str = "keep bytes";
+    let options = options(folder, "damage");
+    let path = options.path.clone();
+    let before = store(options.clone()).await?;
+    let checkpoint = CheckpointId::generate(before.env());
+    let key = OperationKey::new(TASK).map_err(CaseError::store(WHAT))?;
+    write_payloads(&before, checkpoint, &key).await?;
+    if let Some(before) = Arc::into_inner(before) {
+        before.close().await;
+    }
+    Connection::open(&path)?.execute_batch(sql::DAMAGE)?;
+    let after = store(options).await?;
+    let input = after.task_record(&task()?).await.is_ok_and(|record| record.is_some());
+    let output = after.operation(&key).await.is_ok_and(|record| record.is_some());
+    let found = after.checkpoint(checkpoint).await;
+    let found = found.map_err(CaseError::store("read a damaged checkpoint"))?;
+    let (payload, evidence) =
+        found.map_or((true, true), |found| (found.payload.is_ok(), found.evidence.is_ok()));
+    let returned = [input, output, payload, evidence].into_iter().filter(|returned| *returned).count();
+    context.check(Figure::count("damaged_payloads_returned", returned).at_most(0.0));
+    Ok(())
+}
+
+async fn write_payloads(
+    store: &SqliteStore,
+    checkpoint: CheckpointId,
+    key: &OperationKey,
+) -> Result<(), CaseError> {
+    const WHAT: &str = "keep bytes";
+    let bytes = |text: &'static str| Payload::new(text).map_err(CaseError::store(WHAT));
+    let create = CreateTask { task: task()?, kind: kind()?, input: bytes("the input")? };
+    store.create_task(create).await.map_err(CaseError::store(WHAT))?;
+    let append = AppendCheckpoint {
+        checkpoint,
+        task: task()?,
+        kind: kind()?,
+        work_item: None,
+        expected_head: None,
+        payload: SealedPayload::seal("the state", store.env()).map_err(CaseError::store(WHAT))?,
+        evidence: bytes("the evidence")?,
+        copy_of: None,
+    };
+    store.append_checkpoint(append).await.map_err(CaseError::store(WHAT))?;
+    let token = OperationToken::generate(store.env());
+    let begin = BeginOperation {
+        key: key.clone(),
+        fingerprint: Digest::of(b"the request"),
+        token,
+        task: None,
+        lease: None,
+        term: Term::new(std::time::Duration::from_mins(5)).map_err(CaseError::store(WHAT))?,
+        abandonment: Abandonment::Doubt,
+        fresh_for: None,
+    };
+    store.begin_operation(begin).await.map_err(CaseError::store(WHAT))?;
+    let end = OperationEnd::Succeeded(bytes("the output")?);
+    let finish = FinishOperation { key: key.clone(), token, end };
+    store.finish_operation(finish).await.map(drop).map_err(CaseError::store(WHAT))
+}
+
+pub(super) async fn synced_answers(
+    context: &mut Context,
+    folder: &Path,
+    run: usize,
+) -> Result<(), CaseError> {
+    let script = Arc::new(Script::new());
+    let name = format!("conformance-syncs-{run}");
+    let vfs = FaultVfs::register(&name, script.clone()).map_err(CaseError::store("take a VFS"))?;
+    let mut options = options(folder, "syncs");
+    options.vfs = Some(vfs.name().to_owned());
+    let store = store(options).await?;
+    let mut unsynced = 0;
+    for index in 0..TIMES {
+        let before = script.count(OpKind::Sync, FileRole::Wal);
+        create(&store, index).await.map_err(CaseError::store("create a task"))?;
+        unsynced += usize::from(script.count(OpKind::Sync, FileRole::Wal) == before);
+    }
+    context.check(Figure::count("durable_answers_without_a_sync", unsynced).at_most(0.0));
+    Ok(())
+}
+
+pub(super) async fn other_processes(context: &mut Context, folder: &Path) -> Result<(), CaseError> {
+    let options = options(folder, "processes");
+    let path = options.path.clone();
+    let url = format!("sqlite:{}", path.display());
+    let store = store(options).await?;
+    let mut lost = 0;
+    for index in 0..TIMES {
+        let acknowledged = create(&store, index).await.is_ok();
+        if index % 2 == 0 {
+            probe(context, folder, &url)?;
+        }
+        let kept = Audit::open(&path)?.task(&format!("{TASK}-{index}"))?.is_some();
+        lost += usize::from(!acknowledged || !kept);
+    }
+    context.check(Figure::count("commits_lost_beside_another_process", lost).at_most(0.0));
+    Ok(())
+}
+
+/// A process that opens the file, works on it and closes it again.
+fn probe(context: &Context, folder: &Path, url: &str) -> Result<(), CaseError> {
+    let own = folder.join("smoke");
+    let arguments = ["smoke".as_ref(), url.as_ref(), "--folder".as_ref(), own.as_os_str()];
+    let mut process = Process::start("smoke", folder, arguments)?;
+    while process.next_line(context.deadline())?.is_some() {}
+    // What it found is another matter: here it only comes and goes.
+    process.wait(context.deadline()).map(drop)
+}
+
+async fn create(store: &SqliteStore, index: usize) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let task = TaskId::new(format!("{TASK}-{index}"))?;
+    let kind = steadfast_store::Label::new(TASK)?;
+    store.create_task(CreateTask { task, kind, input: Payload::empty() }).await?;
+    Ok(())
+}
