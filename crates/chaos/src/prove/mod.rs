@@ -4,6 +4,7 @@
 //! campaign names must have happened.
 
 mod args;
+mod components;
 mod conformance;
 #[cfg(feature = "model")]
 mod model;
@@ -25,5 +26,6 @@ pub const CAMPAIGNS: &[Case] = &[
     #[cfg(feature = "model")]
     model::CASE,
     conformance::CASE,
+    components::CASE,
     mutants::CASE,
 ];

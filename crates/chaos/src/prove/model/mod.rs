@@ -120,7 +120,7 @@ fn explore(size: Size, flaw: Flaw, sought: Option<Promise>, time: Duration) -> R
     let threads = if sought.is_some() { 1 } else { THREADS };
     let builder = model.checker().threads(threads).timeout(time);
     let checker = match sought {
-        None => builder.finish_when(HasDiscoveries::All),
+        None => builder.finish_when(HasDiscoveries::AnyFailures),
         Some(promise) => builder.finish_when(HasDiscoveries::AllOf(BTreeSet::from([promise.name()]))),
     }
     .spawn_bfs()

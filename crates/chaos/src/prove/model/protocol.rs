@@ -117,7 +117,7 @@ impl Protocol {
             state.broken = Some(Promise::FencesGrow);
         }
         let counted = before.counted + 1;
-        self.put(state, index, &claimed);
+        Self::put(state, index, &claimed);
         let after = &mut state.items[usize::from(index)];
         (after.promised, after.counted) = (Some(self.rows.size.term), counted);
         self.count(state, index);
@@ -130,7 +130,7 @@ impl Protocol {
         if !held.holds {
             state.broken = Some(Promise::NoRevival);
         }
-        self.put(state, held.item, &renewed);
+        Self::put(state, held.item, &renewed);
         let after = &mut state.items[usize::from(held.item)];
         after.promised = after.promised.map(|left| left.max(self.rows.size.term));
         Answer::Done
@@ -154,8 +154,8 @@ impl Protocol {
         if !held.holds {
             state.broken = Some(Promise::NoStaleEffect);
         }
-        self.put(state, held.item, &settled);
-        let counted = before.counted - u8::from(settlement == Settlement::Released);
+        Self::put(state, held.item, &settled);
+        let counted = before.counted.saturating_sub(u8::from(settlement == Settlement::Released));
         self.end(state, held.item, counted);
         Answer::Done
     }
@@ -165,7 +165,7 @@ impl Protocol {
         let row = self.rows.row(index, before);
         let Some(reclaimed) = self.rows.reclaim(&row) else { return false };
         self.meet(4);
-        self.put(state, index, &reclaimed);
+        Self::put(state, index, &reclaimed);
         if before.promised.is_none_or(|left| left > 0) {
             state.broken = Some(Promise::FullTerm);
         } else if reclaimed.fence <= row.fence {
@@ -196,7 +196,7 @@ impl Protocol {
     }
 
     /// Puts a decided row into its place.
-    fn put(&self, state: &mut State, index: u8, row: &WorkItem) {
+    fn put(state: &mut State, index: u8, row: &WorkItem) {
         let before = state.items[usize::from(index)];
         let after = Rows::item(before, row);
         let was_settled = matches!(before.settled, Some((Age::Newest, _)));

@@ -85,15 +85,11 @@ fn attempt(context: &Context, shard: usize, folder: &Path) -> Result<(), CaseErr
         }
         thread::sleep(END_POLL);
     };
-    match status.code() {
-        Some(0 | EXIT_MISSED | EXIT_TIMEOUT) => Ok(()),
-        _ => {
-            let log = folder.join("cargo-mutants.log");
-            let what = format!(
-                "it ended with {status}: see {}; `cargo install cargo-mutants --locked` installs it",
-                log.display()
-            );
-            Err(CaseError::Process { process: "cargo mutants".to_owned(), what })
-        }
+    if matches!(status.code(), Some(0 | EXIT_MISSED | EXIT_TIMEOUT)) {
+        return Ok(());
     }
+    let log = folder.join("cargo-mutants.log");
+    let advice = "`cargo install cargo-mutants --locked` installs it";
+    let what = format!("it ended with {status}: see {}; {advice}", log.display());
+    Err(CaseError::Process { process: "cargo mutants".to_owned(), what })
 }

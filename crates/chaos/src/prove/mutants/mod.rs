@@ -30,7 +30,7 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
     let runner = Runner::find(context)?;
     let mut failed = 0;
     for catch in &controls {
-        let child = runner.run(context, None, catch)?;
+        let child = runner.run(context, None, catch).unwrap_or_else(Child::broken);
         failed += usize::from(!child.passed);
         if !child.passed {
             let told = format!("without a bug, {} failed:", catch.campaign);
@@ -41,7 +41,7 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
     }
     context.check(Figure::count("campaigns_that_fail_without_a_bug", failed).at_most(0.0));
     for catch in CATCHES {
-        let child = runner.run(context, Some(catch.bug), catch)?;
+        let child = runner.run(context, Some(catch.bug), catch).unwrap_or_else(Child::broken);
         context.fired(catch.bug.name(), u64::from(child.planted.as_deref() == Some(catch.bug.name())));
         judge(context, catch, child);
         context.advance(true);
@@ -83,11 +83,42 @@ fn judge(context: &mut Context, catch: &Catch, child: Child) {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::path::PathBuf;
+    use std::sync::Arc;
+    use std::time::Duration;
 
     use steadfast_store::planted::Bug;
 
     use super::*;
+    use crate::case::{Backend, Settings};
     use crate::prove::CAMPAIGNS;
+
+    /// Whether a bug counts as caught when these checks of its campaign failed.
+    fn is_caught(failed: &[&str]) -> bool {
+        let settings = Settings {
+            backend: Backend::Sqlite,
+            level: Level::Pr,
+            seed: 1,
+            runs: None,
+            budget: None,
+            timeout: Duration::ZERO,
+            folder: PathBuf::new(),
+            planted: None,
+            sync_delay: None,
+            url: None,
+        };
+        let mut context = Context::new(CASE, Arc::new(settings), PathBuf::new());
+        let failed_checks = failed.iter().map(|name| (*name).to_owned()).collect();
+        let catch = Catch { bug: Bug::TornBatch, campaign: "a", runs: 1, checks: &["torn", "half"] };
+        judge(&mut context, &catch, Child { failed_checks, ..Child::default() });
+        context.findings.checks.iter().all(|check| !check.is_failure())
+    }
+
+    #[test]
+    fn a_bug_is_caught_by_the_check_that_is_named_for_it_and_by_no_other() {
+        assert!(is_caught(&["half"]) && is_caught(&["lost", "torn"]));
+        assert!(!is_caught(&[]) && !is_caught(&["lost"]));
+    }
 
     #[test]
     fn every_bug_has_a_campaign_that_is_there_and_checks_that_are_named() {

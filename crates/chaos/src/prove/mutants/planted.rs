@@ -88,6 +88,12 @@ impl Runner {
 }
 
 impl Child {
+    /// A process that came to no report.
+    #[allow(clippy::needless_pass_by_value, reason = "it is what a result hands over")]
+    pub(super) fn broken(error: CaseError) -> Self {
+        Self { told: vec![format!("  {error}")], ..Self::default() }
+    }
+
     fn read(printed: &[String], report: &Value) -> Self {
         let planted = printed.iter().find_map(|line| line.strip_prefix(PLANTED));
         let last = &printed[printed.len().saturating_sub(LINES_TOLD)..];

@@ -11,17 +11,16 @@ use steadfast_store::{
     Term,
 };
 
-use super::{TASK, kind, options, sql, store, task};
+use super::{Figures, TASK, kind, options, sql, store, task};
 use crate::audit::Audit;
-use crate::case::{CaseError, Context};
+use crate::case::{CaseError, Deadline};
 use crate::process::Process;
-use crate::report::Figure;
 use crate::vfs::{FaultVfs, FileRole, OpKind, Script};
 
 /// Commits of one probe.
 const TIMES: usize = 8;
 
-pub(super) async fn damaged_bytes(context: &mut Context, folder: &Path) -> Result<(), CaseError> {
+pub(super) async fn damaged_bytes(figures: &mut Figures, folder: &Path) -> Result<(), CaseError> {
     const WHAT: &str = "keep bytes";
     let options = options(folder, "damage");
     let path = options.path.clone();
@@ -41,7 +40,7 @@ pub(super) async fn damaged_bytes(context: &mut Context, folder: &Path) -> Resul
     let (payload, evidence) =
         found.map_or((true, true), |found| (found.payload.is_ok(), found.evidence.is_ok()));
     let returned = [input, output, payload, evidence].into_iter().filter(|returned| *returned).count();
-    context.check(Figure::count("damaged_payloads_returned", returned).at_most(0.0));
+    figures.add("damaged_payloads_returned", returned);
     Ok(())
 }
 
@@ -83,12 +82,12 @@ async fn write_payloads(
 }
 
 pub(super) async fn synced_answers(
-    context: &mut Context,
+    figures: &mut Figures,
     folder: &Path,
     run: usize,
 ) -> Result<(), CaseError> {
     let script = Arc::new(Script::new());
-    let name = format!("conformance-syncs-{run}");
+    let name = format!("components-syncs-{run}");
     let vfs = FaultVfs::register(&name, script.clone()).map_err(CaseError::store("take a VFS"))?;
     let mut options = options(folder, "syncs");
     options.vfs = Some(vfs.name().to_owned());
@@ -99,11 +98,15 @@ pub(super) async fn synced_answers(
         create(&store, index).await.map_err(CaseError::store("create a task"))?;
         unsynced += usize::from(script.count(OpKind::Sync, FileRole::Wal) == before);
     }
-    context.check(Figure::count("durable_answers_without_a_sync", unsynced).at_most(0.0));
+    figures.add("durable_answers_without_a_sync", unsynced);
     Ok(())
 }
 
-pub(super) async fn other_processes(context: &mut Context, folder: &Path) -> Result<(), CaseError> {
+pub(super) async fn other_processes(
+    figures: &mut Figures,
+    folder: &Path,
+    deadline: Deadline,
+) -> Result<(), CaseError> {
     let options = options(folder, "processes");
     let path = options.path.clone();
     let url = format!("sqlite:{}", path.display());
@@ -112,23 +115,23 @@ pub(super) async fn other_processes(context: &mut Context, folder: &Path) -> Res
     for index in 0..TIMES {
         let acknowledged = create(&store, index).await.is_ok();
         if index % 2 == 0 {
-            probe(context, folder, &url)?;
+            probe(deadline, folder, &url)?;
         }
         let kept = Audit::open(&path)?.task(&format!("{TASK}-{index}"))?.is_some();
         lost += usize::from(!acknowledged || !kept);
     }
-    context.check(Figure::count("commits_lost_beside_another_process", lost).at_most(0.0));
+    figures.add("commits_lost_beside_another_process", lost);
     Ok(())
 }
 
 /// A process that opens the file, works on it and closes it again.
-fn probe(context: &Context, folder: &Path, url: &str) -> Result<(), CaseError> {
+fn probe(deadline: Deadline, folder: &Path, url: &str) -> Result<(), CaseError> {
     let own = folder.join("smoke");
     let arguments = ["smoke".as_ref(), url.as_ref(), "--folder".as_ref(), own.as_os_str()];
     let mut process = Process::start("smoke", folder, arguments)?;
-    while process.next_line(context.deadline())?.is_some() {}
+    while process.next_line(deadline)?.is_some() {}
     // What it found is another matter: here it only comes and goes.
-    process.wait(context.deadline()).map(drop)
+    process.wait(deadline).map(drop)
 }
 
 async fn create(store: &SqliteStore, index: usize) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
