@@ -11,7 +11,7 @@ use crate::case::{Backend, Case, Level, Settings};
 use crate::crew::{self, CrewArgs};
 use crate::perf::{CommitterArgs, PerfArgs, commit_at_random};
 use crate::planted::Planted;
-use crate::prove::ProveArgs;
+use crate::prove::{ProveArgs, VisitArgs};
 use crate::recorder::{self, RecorderArgs};
 use crate::report::Report;
 use crate::runner::{Matrix, RunnerError};
@@ -51,6 +51,9 @@ enum Verb {
     /// A process that loads a shared store; started by the scenarios.
     #[command(hide = true)]
     Crew(CrewArgs),
+    /// A process that opens a database and closes it; started by a campaign.
+    #[command(hide = true)]
+    Visit(VisitArgs),
     /// The process whose commits a waiter hears of; started by a measurement.
     #[command(hide = true)]
     PerfCommitter(CommitterArgs),
@@ -141,6 +144,7 @@ pub fn main() -> ExitCode {
         Verb::EffectRecorder(args) => told(recorder::record(&args)),
         Verb::Worker(args) => told(worker::work(args)),
         Verb::Crew(args) => told(crew::crew(args)),
+        Verb::Visit(args) => told(args.run()),
         Verb::PerfCommitter(args) => told(commit_at_random(&args)),
     }
 }

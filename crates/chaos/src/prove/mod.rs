@@ -14,6 +14,7 @@ mod record;
 use crate::case::Case;
 
 pub use args::ProveArgs;
+pub use components::VisitArgs;
 
 /// The verb of the command line, and the name of the report.
 pub const NAME: &str = "prove";

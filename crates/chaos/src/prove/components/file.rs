@@ -11,6 +11,7 @@ use steadfast_store::{
     Term,
 };
 
+use super::visit::NAME;
 use super::{Figures, TASK, kind, options, sql, store, task};
 use crate::audit::Audit;
 use crate::case::{CaseError, Deadline};
@@ -109,29 +110,26 @@ pub(super) async fn other_processes(
 ) -> Result<(), CaseError> {
     let options = options(folder, "processes");
     let path = options.path.clone();
-    let url = format!("sqlite:{}", path.display());
     let store = store(options).await?;
     let mut lost = 0;
     for index in 0..TIMES {
         let acknowledged = create(&store, index).await.is_ok();
         if index % 2 == 0 {
-            probe(deadline, folder, &url)?;
+            visit(deadline, folder, &path)?;
         }
-        let kept = Audit::open(&path)?.task(&format!("{TASK}-{index}"))?.is_some();
+        let name = format!("{TASK}-{index}");
+        let kept = Audit::open(&path).and_then(|audit| audit.task(&name)).is_ok_and(|task| task.is_some());
         lost += usize::from(!acknowledged || !kept);
     }
     figures.add("commits_lost_beside_another_process", lost);
     Ok(())
 }
 
-/// A process that opens the file, works on it and closes it again.
-fn probe(deadline: Deadline, folder: &Path, url: &str) -> Result<(), CaseError> {
-    let own = folder.join("smoke");
-    let arguments = ["smoke".as_ref(), url.as_ref(), "--folder".as_ref(), own.as_os_str()];
-    let mut process = Process::start("smoke", folder, arguments)?;
-    while process.next_line(deadline)?.is_some() {}
-    // What it found is another matter: here it only comes and goes.
-    process.wait(deadline).map(drop)
+/// A process that opens the file, reads it and closes it again.
+fn visit(deadline: Deadline, folder: &Path, path: &Path) -> Result<(), CaseError> {
+    let mut process = Process::start(NAME, folder, [NAME.as_ref(), path.as_os_str()])?;
+    let status = process.wait(deadline)?;
+    if status.success() { Ok(()) } else { Err(process.ended(status)) }
 }
 
 async fn create(store: &SqliteStore, index: usize) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {

@@ -5,6 +5,7 @@ mod calls;
 mod file;
 mod sql;
 mod unsure;
+mod visit;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use steadfast_store::{Label, SqliteOptions, SqliteStore, TaskId};
 
 use crate::case::{Case, CaseError, Context, Needs, Runs};
 use crate::report::{Check, Figure};
+
+pub use visit::VisitArgs;
 
 /// The campaign.
 pub(super) const CASE: Case = Case {

@@ -2,6 +2,7 @@
 //! over the store's own decisions, and none of them may break a promise. The same with flawed decisions must find one
 //! that does.
 
+mod promises;
 mod protocol;
 mod rows;
 mod state;
@@ -17,7 +18,8 @@ use stateright::{Checker, HasDiscoveries, Model};
 use crate::case::{Case, CaseError, Context, Needs, Runs};
 use crate::report::Figure;
 
-use protocol::{FAULTS, Protocol, SITUATIONS, Step};
+use promises::SITUATIONS;
+use protocol::{FAULTS, Protocol, Step};
 use rows::{Flaw, Rows, Size};
 use state::{Promise, State};
 
@@ -72,6 +74,10 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
         }
         tell(context, &explored);
         context.advance(explored.is_whole);
+        if !explored.broken.is_empty() {
+            // On top of a decision that is wrong already the flaws show nothing.
+            return Ok(());
+        }
     }
     controls(context)
 }

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use stateright::{Model, Property};
 use steadfast_store::{Settlement, Status, WorkItem};
 
+use super::promises;
 use super::rows::{Rows, fence};
-use super::state::{Age, Call, Held, ITEMS, Item, Promise, State, Tag, WORKERS, Worker};
+use super::state::{Age, Call, Held, ITEMS, Promise, State, Tag, WORKERS, Worker};
 
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,7 +187,9 @@ impl Protocol {
     fn count(&self, state: &mut State, index: u8) {
         let item = state.items[usize::from(index)];
         if state.broken.is_some() {
-        } else if item.attempt != item.counted {
+            return;
+        }
+        if item.attempt != item.counted {
             state.broken = Some(Promise::AttemptsOnce);
         } else if item.attempt > self.rows.size.attempts
             || (item.status == Status::Pending && item.attempt == self.rows.size.attempts)
@@ -339,47 +342,6 @@ impl Protocol {
         }
         Some(state)
     }
-
-    /// Whether an item that everybody has forgotten is swept, claimed and settled in the end.
-    fn can_finish(&self, index: u8, item: Item) -> bool {
-        let mut item = item;
-        // Each attempt takes a claim and at most one reclaim.
-        for _ in 0..=2 * (self.rows.size.attempts + 1) {
-            (item.lease, item.waits) = (item.lease.map(|_| 0), 0);
-            let row = self.rows.row(index, item);
-            let next = match item.status {
-                status if status.is_terminal() => return true,
-                Status::InProgress => self.rows.reclaim(&row),
-                _ => self.rows.claim(&row, 0).and_then(|claimed| {
-                    let claimed = WorkItem { fence: fence(Age::Newest), ..claimed };
-                    let held = Held { item: index, fence: Age::Newest, holds: true };
-                    self.rows.settle(&claimed, held, Settlement::Succeeded)
-                }),
-            };
-            let Some(next) = next else { return false };
-            item = Rows::item(item, &next);
-        }
-        false
-    }
-
-    /// What a state shows by itself.
-    fn holds(&self, promise: Promise, state: &State) -> bool {
-        if state.broken == Some(promise) {
-            return false;
-        }
-        match promise {
-            Promise::NothingLost => state.items.iter().all(|item| {
-                let leased = item.lease.is_some();
-                let is_known = matches!(
-                    item.status,
-                    Status::Pending | Status::InProgress | Status::Succeeded | Status::Failed
-                );
-                is_known && (item.status == Status::InProgress) == leased && leased == item.promised.is_some()
-            }),
-            Promise::CanFinish => (0..).zip(&state.items).all(|(index, item)| self.can_finish(index, *item)),
-            _ => true,
-        }
-    }
 }
 
 /// Who holds the item must not be refused.
@@ -425,53 +387,6 @@ impl Model for Protocol {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        let mut properties = vec![Property::always(Promise::FencesGrow.name(), |model: &Self, state| {
-            model.holds(Promise::FencesGrow, state)
-        })];
-        macro_rules! always {
-            ($($promise:ident),+) => {$(
-                properties.push(Property::always(Promise::$promise.name(), |model: &Self, state| {
-                    model.holds(Promise::$promise, state)
-                }));
-            )+};
-        }
-        always!(OneHolder, NoStaleEffect, NoRevival, HolderIsHeard, FullTerm);
-        always!(AttemptsOnce, CapHolds, NothingLost, CanFinish);
-        properties.extend([
-            Property::sometimes(SITUATIONS[0], |_: &Self, state: &State| {
-                let stale = |worker: &Worker| matches!(worker, Worker::Works(held) if !held.holds);
-                let heir = |worker: &Worker| matches!(worker, Worker::Works(held) if held.holds);
-                state.workers.iter().any(stale) && state.workers.iter().any(heir)
-            }),
-            Property::sometimes(
-                SITUATIONS[1],
-                |_: &Self, state: &State| matches!(state.stray, Some(Call::Renew(held)) if !held.holds),
-            ),
-            Property::sometimes(SITUATIONS[2], |_: &Self, state: &State| {
-                state.items.iter().any(|item| item.status == Status::Failed && item.settled.is_none())
-            }),
-            Property::sometimes(SITUATIONS[3], |_: &Self, state: &State| {
-                state.items.iter().all(|item| item.status == Status::Succeeded)
-            }),
-            Property::sometimes(SITUATIONS[4], |_: &Self, state: &State| {
-                let unknown = |worker: &Worker| match worker {
-                    Worker::ClaimUnknown(tag) => {
-                        state.items.iter().any(|item| item.claimed_by == Some(*tag) && item.lease == Some(0))
-                    }
-                    _ => false,
-                };
-                state.workers.iter().any(unknown)
-            }),
-        ]);
-        properties
+        promises::properties()
     }
 }
-
-/// What must come up, or the exploration has shown nothing.
-pub(super) const SITUATIONS: [&str; 5] = [
-    "a stale worker works beside an heir",
-    "a heartbeat is under way for a lease that is over",
-    "an item is a dead letter",
-    "both items succeed",
-    "a claim is unknown and its lease has ended",
-];

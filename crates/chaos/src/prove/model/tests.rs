@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::protocol::{Protocol, SITUATIONS};
+use super::promises::SITUATIONS;
+use super::protocol::Protocol;
 use super::rows::{Flaw, Rows, Size};
 use super::state::{Promise, State};
 use super::{Explored, explore};
