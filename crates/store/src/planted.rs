@@ -22,7 +22,7 @@ pub enum Bug {
     ModelNotInKey,
     /// The ledger is written after the tool was called.
     LedgerAfterCall,
-    /// The process opens and closes the file of its own database by itself.
+    /// The process opens and closes the files of its own database by itself.
     OpenAndClose,
     /// Bytes are returned whether they match their digest or not.
     DigestNotCompared,

@@ -441,7 +441,12 @@ impl SqliteCore {
         }
         self.env.reach(Failpoint::COMMIT_AFTER);
         if planted::is(Bug::OpenAndClose) {
-            drop(std::fs::File::open(&self.files.0));
+            // The index as well: of a process that holds a lock there SQLite (from 3.51 on) knows that it is open.
+            for end in ["", "-shm"] {
+                let mut path = self.files.0.clone().into_os_string();
+                path.push(end);
+                drop(std::fs::File::open(path));
+            }
         }
         if FileIdentity::look(&self.files.0, &self.files.1) != self.identity {
             return Err(Lost::Replaced);
