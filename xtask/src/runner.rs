@@ -9,6 +9,9 @@ use std::process::{Command, ExitStatus};
 use std::time::SystemTime;
 
 const RUNNER: &str = "steadfast-chaos";
+/// What of the runner is left out for those who only test a store or an agent with it. The same for each verb, so that
+/// it is built once.
+const FEATURES: &str = "model";
 
 /// The exit code when cargo itself cannot be started, as a shell gives it.
 const EXIT_NOT_STARTED: u8 = 127;
@@ -21,7 +24,19 @@ pub(crate) fn run(root: &Path, verb: &str, args: &[OsString]) -> u8 {
     }
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(&cargo)
-        .args(["run", "--release", "--quiet", "-p", RUNNER, "--bin", RUNNER, "--", verb])
+        .args([
+            "run",
+            "--release",
+            "--quiet",
+            "-p",
+            RUNNER,
+            "--bin",
+            RUNNER,
+            "--features",
+            FEATURES,
+            "--",
+            verb,
+        ])
         .args(args)
         .current_dir(root)
         .status();

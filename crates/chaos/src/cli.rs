@@ -11,8 +11,8 @@ use crate::case::{Backend, Case, Level, Settings};
 use crate::crew::{self, CrewArgs};
 use crate::perf::{CommitterArgs, PerfArgs, commit_at_random};
 use crate::planted::Planted;
-use crate::prove::ProveArgs;
 use crate::prove::histories::{CallerArgs, JudgeArgs, judge_again, make_calls};
+use crate::prove::{ProveArgs, VisitArgs};
 use crate::recorder::{self, RecorderArgs};
 use crate::report::Report;
 use crate::runner::{Matrix, RunnerError};
@@ -21,7 +21,7 @@ use crate::smoke;
 use crate::worker::{self, WorkerArgs};
 
 /// The exit code of a command line that cannot be understood, as is customary on Unix.
-const EXIT_USAGE: u8 = 2;
+pub(crate) const EXIT_USAGE: u8 = 2;
 
 /// Shows what Steadfast promises, by breaking what it stands on.
 #[derive(Debug, Parser)]
@@ -58,6 +58,9 @@ enum Verb {
     /// Judge a history again that a campaign has kept.
     #[command(hide = true)]
     JudgeHistory(JudgeArgs),
+    /// A process that opens a database and closes it; started by a campaign.
+    #[command(hide = true)]
+    Visit(VisitArgs),
     /// The process whose commits a waiter hears of; started by a measurement.
     #[command(hide = true)]
     PerfCommitter(CommitterArgs),
@@ -150,6 +153,7 @@ pub fn main() -> ExitCode {
         Verb::Crew(args) => told(crew::crew(args)),
         Verb::HistoryCaller(args) => told(make_calls(&args)),
         Verb::JudgeHistory(args) => told(judge_again(&args)),
+        Verb::Visit(args) => told(args.run()),
         Verb::PerfCommitter(args) => told(commit_at_random(&args)),
     }
 }

@@ -52,11 +52,20 @@ impl Process {
         folder: &Path,
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<Self, CaseError> {
+        let mut command = Command::new(OWN_PROGRAM);
+        command.args(arguments);
+        Self::of(name, folder, command)
+    }
+
+    /// Starts another program, in the same way.
+    ///
+    /// # Errors
+    /// [`CaseError::Io`].
+    pub fn of(name: &str, folder: &Path, mut command: Command) -> Result<Self, CaseError> {
         let failed = |source| CaseError::Io { what: format!("starting {name}"), source };
         let errors = folder.join(format!("{name}.stderr"));
-        let mut child = Command::new(OWN_PROGRAM)
+        let mut child = command
             .arg0(name)
-            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(&errors).map_err(failed)?)

@@ -93,6 +93,22 @@ impl Flight {
         Err(LedgerError::Contended { key: intent.key.clone(), rounds: ROUNDS_MAX })
     }
 
+    /// For the planted bug: an attempt at a call that nobody has begun, without a word in the store.
+    pub(crate) async fn unwritten(&self, intent: &Intent) -> Result<Option<Attempt>, LedgerError> {
+        if self.store.operation(&intent.key).await?.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(Attempt {
+            store: Arc::clone(&self.store),
+            key: intent.key.clone(),
+            token: OperationToken::generate(self.store.env()),
+            number: 1,
+            expires_at: StoreTime::default(),
+            lease: intent.lease.clone(),
+            durability: intent.result_durability,
+        }))
+    }
+
     /// Writes down the intent. `None` when the call has changed since it was read.
     async fn begin(&self, intent: &Intent) -> Result<Option<Call>, LedgerError> {
         let key = &intent.key;

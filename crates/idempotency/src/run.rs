@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use steadfast_store::planted::{self, Bug};
 use tracing::Instrument;
 
 use crate::attempt::{Abandoning, Attempt};
@@ -134,6 +135,15 @@ impl ToolLedger {
         F: Future<Output = ToolOutput>,
         C: Future<Output = Found>,
     {
+        if planted::is(Bug::LedgerAfterCall)
+            && let Some(unwritten) = self.flight.unwritten(intent).await?
+        {
+            let output = tool(unwritten).await;
+            let Call::Begun(attempt) = self.flight.begun_or_replayed(intent).await?.0 else {
+                return Ok(Ran { output, replayed: false });
+            };
+            return self.flight.record(attempt, output).await;
+        }
         loop {
             let (answer, lasted) = self.flight.begun_or_replayed(intent).await?;
             match answer {

@@ -7,7 +7,9 @@ use crate::command::{
     BeginOperation, Claim, Command, Enqueue, PruneCheckpoints, PurgeOperations, SweepExpired, TypedCommand,
 };
 use crate::digest::Digest;
+use crate::env::Env;
 use crate::error::StoreError;
+use crate::id::{CheckpointId, OperationToken, TransitionId};
 use crate::limits::{
     ATTEMPTS_MAX, BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, COMMIT_WAIT_DEFAULT, KINDS_MAX, PAGE_ROWS_MAX,
 };
@@ -183,6 +185,24 @@ impl Batch {
         let index = self.entries.len();
         self.entries.push(Entry::new(guard, command.into()));
         Handle { index, command: PhantomData }
+    }
+
+    /// What the planted bug [`UnknownAsNew`](crate::planted::Bug::UnknownAsNew) submits again: the same commands, as if
+    /// they were others.
+    pub(crate) fn under_new_identities(&self, env: &Env) -> Self {
+        let entries = self.entries.iter().map(|entry| {
+            let mut command = entry.command.clone();
+            match &mut command {
+                Command::AppendCheckpoint(append) => append.checkpoint = CheckpointId::generate(env),
+                Command::Claim(claim) => claim.claim = TransitionId::generate(env),
+                Command::SweepExpired(sweep) => sweep.sweep = TransitionId::generate(env),
+                Command::Requeue(requeue) => requeue.requeue = TransitionId::generate(env),
+                Command::BeginOperation(begin) => begin.token = OperationToken::generate(env),
+                _ => {}
+            }
+            Entry::new(entry.guard.clone(), command)
+        });
+        Self { entries: entries.collect(), ..self.clone() }
     }
 
     /// The commands, in order.

@@ -36,6 +36,8 @@ mod monitoring;
 mod outcome;
 pub mod own_files;
 mod payload;
+#[doc(hidden)]
+pub mod planted;
 mod record;
 mod resolve;
 #[cfg(feature = "sqlite")]

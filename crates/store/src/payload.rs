@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::digest::Digest;
 use crate::env::Env;
 use crate::limits::PAYLOAD_BYTES_MAX;
+use crate::planted::{self, Bug};
 
 /// A payload over [`PAYLOAD_BYTES_MAX`]. Nothing was written.
 ///
@@ -74,8 +75,8 @@ impl Payload {
     /// [`DamagedPayload`] when they do not.
     pub fn open(bytes: Bytes, stored: Digest) -> Result<Self, DamagedPayload> {
         let digest = Digest::of(&bytes);
-        if digest == stored {
-            Ok(Self { bytes, digest })
+        if digest == stored || planted::is(Bug::DigestNotCompared) {
+            Ok(Self { bytes, digest: stored })
         } else {
             Err(DamagedPayload { stored, found: digest })
         }
@@ -119,8 +120,8 @@ impl SealedPayload {
     /// [`DamagedPayload`] when they do not.
     pub fn open(bytes: Bytes, salt: [u8; 16], stored: Digest) -> Result<Self, DamagedPayload> {
         let digest = salted(&salt, &bytes);
-        if digest == stored {
-            Ok(Self { bytes, salt, digest })
+        if digest == stored || planted::is(Bug::DigestNotCompared) {
+            Ok(Self { bytes, salt, digest: stored })
         } else {
             Err(DamagedPayload { stored, found: digest })
         }

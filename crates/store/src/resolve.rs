@@ -7,6 +7,7 @@ use crate::command::TypedCommand;
 use crate::error::StoreError;
 use crate::ext::CommandError;
 use crate::outcome::Committed;
+use crate::planted;
 use crate::store::Store;
 
 /// How long most callers go on asking: longer than a restart of the storage takes.
@@ -54,7 +55,7 @@ pub async fn commit_resolved(
         store.env().sleep(pause).await;
         paused += pause;
         pause = PAUSE_MAX.min(pause * 2);
-        source = match store.commit(batch.clone()).await {
+        source = match store.commit(planted::again(&batch, store.env())).await {
             Ok(committed) => return Ok(committed),
             Err(StoreError::Unknown { source }) => source,
             // A closed store answers nothing else any more.

@@ -53,7 +53,7 @@ fn the_runner_gets_every_argument_unchanged() {
         let output =
             xtask(&[verb, "a b", "--json", "", "--", "--quick"]).env("CARGO", "echo").output().unwrap();
         let expected = format!(
-            "run --release --quiet -p steadfast-chaos --bin steadfast-chaos -- {verb} a b --json  -- --quick\n"
+            "run --release --quiet -p steadfast-chaos --bin steadfast-chaos --features model -- {verb} a b --json  -- --quick\n"
         );
         assert_eq!(stdout(&output), expected);
         assert_eq!(output.status.code(), Some(0));

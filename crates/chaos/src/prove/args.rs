@@ -1,15 +1,16 @@
 //! The command line of the campaigns.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use steadfast_store::planted;
 
-use super::{CAMPAIGNS, NAME, record};
+use super::{CAMPAIGNS, NAME, PLANTED, record};
 use crate::case::{Backend, Level, Settings};
-use crate::cli::{code_of, complain, list};
+use crate::cli::{EXIT_USAGE, code_of, complain, list};
 use crate::runner::Matrix;
 
 /// How long one campaign may take at each level, unless the command line says otherwise.
@@ -78,6 +79,15 @@ impl ProveArgs {
             url: None,
         };
         let mut out = io::stdout().lock();
+        match planted::chosen() {
+            Ok(None) => {}
+            // Nobody reading on is no failure.
+            Ok(Some(bug)) => drop(writeln!(out, "{PLANTED}{}", bug.name())),
+            Err(error) => {
+                complain(&error);
+                return ExitCode::from(EXIT_USAGE);
+            }
+        }
         if self.list {
             // Nobody reading on (`| head`) is no failure.
             drop(list(CAMPAIGNS, &settings, &mut out));

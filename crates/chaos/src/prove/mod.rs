@@ -4,7 +4,12 @@
 //! campaign names must have happened.
 
 mod args;
+mod components;
+mod conformance;
 pub mod histories;
+#[cfg(feature = "model")]
+mod model;
+mod mutants;
 mod powerloss;
 mod record;
 mod simulate;
@@ -12,9 +17,22 @@ mod simulate;
 use crate::case::Case;
 
 pub use args::ProveArgs;
+pub use components::VisitArgs;
 
 /// The verb of the command line, and the name of the report.
 pub const NAME: &str = "prove";
 
+/// What a run of a program with a planted bug prints first, before the bug's name.
+const PLANTED: &str = "planted: ";
+
 /// The campaigns, in the order they run.
-pub const CAMPAIGNS: &[Case] = &[powerloss::CASE, simulate::CAMPAIGN, histories::CASE];
+pub const CAMPAIGNS: &[Case] = &[
+    powerloss::CASE,
+    simulate::CAMPAIGN,
+    histories::CASE,
+    #[cfg(feature = "model")]
+    model::CASE,
+    conformance::CASE,
+    components::CASE,
+    mutants::CASE,
+];

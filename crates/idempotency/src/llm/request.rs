@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use steadfast_store::planted::{self, Bug};
 use steadfast_store::{Digest, Label, MODEL_KEYS, OperationKey};
 
 use crate::error::LedgerError;
@@ -52,7 +53,9 @@ impl LlmRequest {
             Some(tenant) => fields.push(b"tenant").push(tenant.as_bytes()),
             None => fields.push(b"nobody"),
         };
-        fields.push(self.model.as_bytes());
+        if !planted::is(Bug::ModelNotInKey) {
+            fields.push(self.model.as_bytes());
+        }
         match &self.body {
             Value::Object(body) => {
                 let ignored: BTreeSet<&String> = options.ignored_fields.iter().collect();
@@ -76,7 +79,7 @@ impl LlmRequest {
 
     /// `llm-cache:MODEL:DIGEST`; the digest alone tells requests apart.
     pub(super) fn key(&self, fingerprint: Digest) -> Result<OperationKey, LedgerError> {
-        let model = self.readable_model();
+        let model = if planted::is(Bug::ModelNotInKey) { "model".to_owned() } else { self.readable_model() };
         OperationKey::new(format!("{MODEL_KEYS}{model}:{fingerprint}")).map_err(LedgerError::InvalidKey)
     }
 

@@ -40,4 +40,4 @@ pub use crate::conformance_tests;
 pub use cases::{CASES, Case};
 pub use failure::Failure;
 pub use harness::{Harness, Instance};
-pub use runner::{Report, SEED_DEFAULT, run, run_case, seed};
+pub use runner::{Report, SEED_DEFAULT, run, run_case, run_case_seeded, seed};

@@ -62,7 +62,7 @@ impl fmt::Display for Report {
 pub async fn run(harness: &dyn Harness) -> Report {
     let mut report = Report::default();
     for case in CASES {
-        match outcome(harness, case).await {
+        match started(harness, case).await {
             Ok(()) => report.passed.push(case.name()),
             Err(failure) => report.failed.push((case.name(), failure)),
         }
@@ -75,14 +75,29 @@ pub async fn run(harness: &dyn Harness) -> Report {
 /// # Errors
 /// What the case found, with its name and seed; or that there is no such case.
 pub async fn run_case(harness: &dyn Harness, name: &str) -> Result<(), Failure> {
-    let case = CASES.iter().find(|case| case.name() == name);
-    let case =
-        case.ok_or_else(|| Failure::new(format_args!("there is no case {name}: CASES names them all")))?;
-    outcome(harness, case).await.map_err(|failure| failure.within(format_args!("\n{name}")))
+    let case = named(name)?;
+    started(harness, case).await.map_err(|failure| failure.within(format_args!("\n{name}")))
 }
 
-async fn outcome(harness: &dyn Harness, case: &Case) -> Outcome {
-    let seed = seed()?;
+/// Runs the case of this name under this seed, whatever the environment says. See [`run`].
+///
+/// # Errors
+/// As [`run_case`].
+pub async fn run_case_seeded(harness: &dyn Harness, name: &str, seed: u64) -> Result<(), Failure> {
+    let case = named(name)?;
+    outcome(harness, case, seed).await.map_err(|failure| failure.within(format_args!("\n{name}")))
+}
+
+fn named(name: &str) -> Outcome<&'static Case> {
+    let case = CASES.iter().find(|case| case.name() == name);
+    case.ok_or_else(|| Failure::new(format_args!("there is no case {name}: CASES names them all")))
+}
+
+async fn started(harness: &dyn Harness, case: &Case) -> Outcome {
+    outcome(harness, case, seed()?).await
+}
+
+async fn outcome(harness: &dyn Harness, case: &Case, seed: u64) -> Outcome {
     let whole = caught(async { case.start(World::create(harness, seed).await?).await });
     let ended = within(&Env::system(), CASE_TIME_MAX, whole).await;
     let hung = || Err(Failure::new(format_args!("it did not end within {CASE_TIME_MAX:?}")));

@@ -15,8 +15,9 @@ use crate::id::{Label, TransitionId, WorkItemId};
 use crate::outcome::{
     Applied, Claimed, Committed, Erased, Outcome, Purged, Reason, Reclaimed, Rejection, Swept,
 };
+use crate::planted::{self, Bug};
 use crate::record::{CheckpointHeader, Fence, Operation, OperationStatus, WorkItem};
-use crate::time::Now;
+use crate::time::{Now, StoreTime};
 
 /// Items of ended tasks that one claim calls off before it gives up for this time: they change the store, so whoever
 /// waits for work looks again.
@@ -301,6 +302,11 @@ fn decide_sweep<R: Rows>(
     if !rows.moved_by(command.sweep)?.is_empty() {
         return Ok(Step::Superseded);
     }
+    let now = if planted::is(Bug::WallClockSweep) {
+        Now { store: StoreTime::from_millis(now.wall.as_millis()), ..now }
+    } else {
+        now
+    };
     let mut swept = Swept::default();
     for expired in rows.expired(now.store, command.limit as usize)? {
         let task = rows.task(&expired.task)?;

@@ -5,6 +5,7 @@ use crate::command::{CancelItem, Claim, Enqueue, Renew, Requeue, Settle, SettleI
 use crate::decide::Decision;
 use crate::limits::DETAIL_BYTES_MAX;
 use crate::outcome::{Enqueued, ItemCancelled, Reason, Renewed, Requeued, Settled};
+use crate::planted::{self, Bug};
 use crate::record::{Fence, Guard, LeaseRecord, Settlement, Status, Task, WorkItem};
 use crate::time::Now;
 
@@ -85,7 +86,7 @@ pub fn decide_claim(item: &WorkItem, command: &Claim, now: Now) -> Option<WorkIt
 pub fn decide_guard(item: Option<&WorkItem>, guard: &Guard) -> Result<(), Reason> {
     match item {
         None => Err(Reason::NoSuchWorkItem { item: guard.item.clone() }),
-        Some(item) if item.fence != guard.fence => {
+        Some(item) if item.fence != guard.fence && !planted::is(Bug::NoFenceCheck) => {
             Err(Reason::StaleFence { item: item.id.clone(), shown: guard.fence, current: item.fence })
         }
         Some(item) if item.status != Status::InProgress => {

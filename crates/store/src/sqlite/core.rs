@@ -14,6 +14,7 @@ use crate::env::{Env, Failpoint};
 use crate::error::{OpenError, StoreError};
 use crate::outcome::Committed;
 use crate::own_files::OwnFile;
+use crate::planted::{self, Bug};
 use crate::record::OperationStatus;
 use crate::sqlite::connect::{self, FileIdentity};
 use crate::sqlite::failure::{Trouble, again};
@@ -334,6 +335,7 @@ impl SqliteCore {
 
     /// Takes the write lock, looking again and again with pauses of random length: SQLite keeps no queue.
     fn begin(&mut self, durability: Durability, wait: Duration) -> Result<(), StoreError> {
+        let durability = if planted::is(Bug::AckBeforeSync) { Durability::Relaxed } else { durability };
         if durability != self.synchronous {
             let sql = match durability {
                 Durability::Durable => sql::transaction::FULL,
@@ -437,6 +439,14 @@ impl SqliteCore {
         if durable && pages::commits() > commits {
             self.log.note_synced(&self.files.1);
         }
+        if planted::is(Bug::OpenAndClose) {
+            // The index as well: of a process that holds a lock there SQLite (from 3.51 on) knows that it is open.
+            for end in ["", "-shm"] {
+                let mut path = self.files.0.clone().into_os_string();
+                path.push(end);
+                drop(std::fs::File::open(path));
+            }
+        }
         if FileIdentity::look(&self.files.0, &self.files.1) != self.identity {
             return Err(Lost::Replaced);
         }
@@ -477,7 +487,11 @@ impl SqliteCore {
             needs_barrier |= batch.durability() == Durability::Durable
                 && (verdict.rests_on_earlier || verdict.writes.iter().any(may_write_no_page));
             self.changed |= !verdict.writes.is_empty();
-            for write in verdict.writes {
+            for (index, write) in verdict.writes.into_iter().enumerate() {
+                if index > 0 && planted::is(Bug::TornBatch) {
+                    self.connection.execute_batch(sql::transaction::COMMIT)?;
+                    self.connection.execute_batch(sql::transaction::BEGIN)?;
+                }
                 transaction.write(write)?;
             }
             answers.push(verdict.answer);

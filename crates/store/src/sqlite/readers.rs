@@ -8,11 +8,13 @@ use rusqlite::Connection;
 
 use crate::env::Env;
 use crate::error::{OpenError, StoreError};
+use crate::planted::{self, Bug};
 use crate::sqlite::closing::StillOpen;
 use crate::sqlite::connect;
 use crate::sqlite::failure::Trouble;
 use crate::sqlite::map::OverBudget;
 use crate::sqlite::options::SqliteOptions;
+use crate::sqlite::sql;
 use crate::sync::oneshot;
 
 /// Payload bytes that a read on the caller's thread may copy and hash: some ten microseconds of work.
@@ -89,7 +91,7 @@ impl Readers {
         look: impl Fn(&Connection, usize) -> Result<Result<T, OverBudget>, Trouble> + Send + 'static,
     ) -> Result<T, StoreError> {
         if let Some(connection) = self.pool.try_get() {
-            match look(&connection.connection, INLINE_BYTES_MAX) {
+            match looked(&connection.connection, |connection| look(connection, INLINE_BYTES_MAX)) {
                 Ok(Ok(found)) => return Ok(found),
                 Ok(Err(OverBudget)) => {}
                 Err(trouble) if trouble.is_busy() => {}
@@ -129,13 +131,29 @@ impl Readers {
     }
 }
 
+/// One look. With the planted bug every second one of a connection is at the snapshot of the one before it.
+fn looked<T>(connection: &Connection, look: impl FnOnce(&Connection) -> T) -> T {
+    if !planted::is(Bug::StaleRead) {
+        return look(connection);
+    }
+    let lingers = !connection.is_autocommit();
+    if !lingers {
+        drop(connection.execute_batch(sql::transaction::BEGIN_READING));
+    }
+    let found = look(connection);
+    if lingers {
+        drop(connection.execute_batch(sql::transaction::ROLLBACK));
+    }
+    found
+}
+
 fn blocking<T>(pool: &Pool, look: impl FnOnce(&Connection) -> Result<T, Trouble>) -> Result<T, StoreError> {
     let reader =
         pool.get().map_err(|_| StoreError::Overloaded { waited: WAIT_MAX, held_by: "a read connection" })?;
     let connection = &reader.connection;
     let timeout = |span| connection.busy_timeout(span).map_err(|error| Trouble::from(error).not_applied());
     timeout(WAIT_MAX)?;
-    let found = look(connection);
+    let found = looked(connection, look);
     timeout(Duration::ZERO)?;
     found.map_err(Trouble::not_applied)
 }

@@ -41,6 +41,8 @@ pub(super) mod transaction {
     pub(in super::super) const FULL: &str = "PRAGMA synchronous = FULL";
     pub(in super::super) const NORMAL: &str = "PRAGMA synchronous = NORMAL";
     pub(in super::super) const BEGIN: &str = "BEGIN IMMEDIATE";
+    /// For a reader that looks at one snapshot several times.
+    pub(in super::super) const BEGIN_READING: &str = "BEGIN";
     pub(in super::super) const COMMIT: &str = "COMMIT";
     pub(in super::super) const ROLLBACK: &str = "ROLLBACK";
     pub(in super::super) const MARKER: &str = "UPDATE store_meta SET marker = marker + 1 WHERE id = 1";
