@@ -258,7 +258,11 @@ impl Audit {
         self.connection.query_row(sql::OPERATIONS_BY_STATUS, [status, prefix], |row| row.get(0))
     }
 
-    fn rows<T>(
+    /// What any statement of the runner's own answers.
+    ///
+    /// # Errors
+    /// What SQLite answers.
+    pub(crate) fn rows<T>(
         &self,
         sql: &str,
         parameters: impl rusqlite::Params,
