@@ -12,6 +12,7 @@ use crate::crew::{self, CrewArgs};
 use crate::perf::{CommitterArgs, PerfArgs, commit_at_random};
 use crate::planted::Planted;
 use crate::prove::ProveArgs;
+use crate::prove::iofault::{self, ChildArgs};
 use crate::recorder::{self, RecorderArgs};
 use crate::report::Report;
 use crate::runner::{Matrix, RunnerError};
@@ -51,6 +52,9 @@ enum Verb {
     /// A process that loads a shared store; started by the scenarios.
     #[command(hide = true)]
     Crew(CrewArgs),
+    /// The store whose system calls fail; started by a campaign.
+    #[command(hide = true)]
+    IofaultChild(ChildArgs),
     /// The process whose commits a waiter hears of; started by a measurement.
     #[command(hide = true)]
     PerfCommitter(CommitterArgs),
@@ -141,6 +145,7 @@ pub fn main() -> ExitCode {
         Verb::EffectRecorder(args) => told(recorder::record(&args)),
         Verb::Worker(args) => told(worker::work(args)),
         Verb::Crew(args) => told(crew::crew(args)),
+        Verb::IofaultChild(args) => told(iofault::submit_all(&args)),
         Verb::PerfCommitter(args) => told(commit_at_random(&args)),
     }
 }

@@ -52,11 +52,19 @@ impl Process {
         folder: &Path,
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<Self, CaseError> {
+        let mut command = Command::new(OWN_PROGRAM);
+        command.arg0(name).args(arguments);
+        Self::start_command(name, folder, command)
+    }
+
+    /// Starts any program, with the same ears and mouth.
+    ///
+    /// # Errors
+    /// [`CaseError::Io`].
+    pub fn start_command(name: &str, folder: &Path, mut command: Command) -> Result<Self, CaseError> {
         let failed = |source| CaseError::Io { what: format!("starting {name}"), source };
         let errors = folder.join(format!("{name}.stderr"));
-        let mut child = Command::new(OWN_PROGRAM)
-            .arg0(name)
-            .args(arguments)
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(&errors).map_err(failed)?)
@@ -88,6 +96,19 @@ impl Process {
         }
     }
 
+    /// The next line that it has printed already; none when there is none now.
+    pub fn line_by_now(&self) -> Option<Line> {
+        self.lines.try_recv().ok()
+    }
+
+    /// Whether it has ended, and how.
+    ///
+    /// # Errors
+    /// [`CaseError::Io`].
+    pub fn ended_by_now(&mut self) -> Result<Option<ExitStatus>, CaseError> {
+        self.child.try_wait().map_err(CaseError::io(format!("waiting for {}", self.name)))
+    }
+
     /// Sends it a line.
     ///
     /// # Errors
@@ -112,8 +133,7 @@ impl Process {
     /// [`CaseError::TimedOut`], [`CaseError::Io`].
     pub fn wait(&mut self, deadline: Deadline) -> Result<ExitStatus, CaseError> {
         loop {
-            let ended = self.child.try_wait().map_err(CaseError::io(format!("waiting for {}", self.name)))?;
-            if let Some(status) = ended {
+            if let Some(status) = self.ended_by_now()? {
                 return Ok(status);
             }
             if deadline.left().is_zero() {

@@ -242,6 +242,14 @@ impl Audit {
         })
     }
 
+    /// The items that this holder's lease covers, alive or dead.
+    ///
+    /// # Errors
+    /// What SQLite answers.
+    pub fn held_by(&self, holder: &str) -> rusqlite::Result<Vec<String>> {
+        self.rows(sql::HELD_BY, [holder], |row| row.get(0))
+    }
+
     /// How many checkpoints of this kind there are, of all tasks.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use clap::Args;
 use super::{CAMPAIGNS, NAME, record};
 use crate::case::{Backend, Level, Settings};
 use crate::cli::{code_of, complain, list};
+use crate::planted::Planted;
 use crate::runner::Matrix;
 
 /// How long one campaign may take at each level, unless the command line says otherwise.
@@ -54,6 +55,9 @@ pub struct ProveArgs {
     /// Where databases live while a campaign runs and are kept after a failure, and where the JSON report goes.
     #[arg(long, value_name = "FOLDER", default_value = "target/steadfast")]
     folder: PathBuf,
+    /// Build a fault into the workers, to see a check catch it.
+    #[arg(long, value_enum, hide = true, conflicts_with = "record")]
+    planted: Option<Planted>,
     /// Write what passed into docs/reliability.json and the tables of docs/reliability.md.
     #[arg(long)]
     record: bool,
@@ -73,7 +77,7 @@ impl ProveArgs {
             budget,
             timeout: self.timeout.map_or(limit, Duration::from_secs),
             folder: self.folder,
-            planted: None,
+            planted: self.planted,
             sync_delay: None,
             url: None,
         };

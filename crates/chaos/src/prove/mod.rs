@@ -6,6 +6,7 @@
 mod args;
 pub mod iofault;
 mod record;
+mod sigkill;
 
 use crate::case::Case;
 
@@ -15,4 +16,4 @@ pub use args::ProveArgs;
 pub const NAME: &str = "prove";
 
 /// The campaigns, in the order they run.
-pub const CAMPAIGNS: &[Case] = &[iofault::CASE];
+pub const CAMPAIGNS: &[Case] = &[iofault::CASE, sigkill::CASE];

@@ -130,25 +130,25 @@ impl Maker {
     fn scenario(mut self, name: &str) -> Result<Option<Scenario>, ActError> {
         let (name, wal_pages, before, acts) = match name {
             "new_file" => ("new_file", MANY_PAGES, Vec::new(), self.new_file()?),
-            "durable" => ("durable", MANY_PAGES, vec![self.task()?], self.durable()?),
-            "relaxed" => ("relaxed", MANY_PAGES, vec![self.task()?], self.relaxed()?),
-            "claims" => ("claims", MANY_PAGES, self.queue(3)?, self.claims()?),
-            "operations" => ("operations", MANY_PAGES, vec![self.task()?], self.operations()?),
+            "durable" => ("durable", MANY_PAGES, vec![Self::task()?], self.durable()?),
+            "relaxed" => ("relaxed", MANY_PAGES, vec![Self::task()?], self.relaxed()?),
+            "claims" => ("claims", MANY_PAGES, Self::queue(3)?, self.claims()?),
+            "operations" => ("operations", MANY_PAGES, vec![Self::task()?], self.operations()?),
             "sweep" => {
-                let mut before = self.queue(4)?;
-                before.push(batch!(durable: self.claim(1, 3)?));
-                ("sweep", MANY_PAGES, before, self.sweep()?)
+                let mut before = Self::queue(4)?;
+                before.push(batch!(durable: Self::claim(1, 3)?));
+                ("sweep", MANY_PAGES, before, Self::sweep()?)
             }
             "removal" => {
-                let mut before = vec![self.task()?];
+                let mut before = vec![Self::task()?];
                 for number in 1..=8 {
                     before.push(batch!(durable: self.append(number)?));
                 }
-                before.push(batch!(durable: self.begin("old", 1)?, self.finish("old", 1)?));
+                before.push(batch!(durable: Self::begin("old", 1)?, self.finish("old", 1)?));
                 ("removal", MANY_PAGES, before, self.removal()?)
             }
-            "fold" => ("fold", FEW_PAGES, vec![self.task()?], self.fold()?),
-            "reopen" => ("reopen", MANY_PAGES, vec![self.task()?], self.reopen()?),
+            "fold" => ("fold", FEW_PAGES, vec![Self::task()?], self.fold()?),
+            "reopen" => ("reopen", MANY_PAGES, vec![Self::task()?], self.reopen()?),
             _ => return Ok(None),
         };
         Ok(Some(Scenario { name, before, acts, wal_pages }))
@@ -157,7 +157,7 @@ impl Maker {
     /// A new file, made and brought to its schema; then the first things in it.
     fn new_file(&mut self) -> Result<Vec<Act>, ActError> {
         Ok(vec![
-            Submission::once(self.task()?),
+            Submission::once(Self::task()?),
             Submission::once(batch!(durable: self.append(1)?)),
             Submission::once(batch!(relaxed: self.append(2)?)),
         ])
@@ -187,19 +187,19 @@ impl Maker {
         guarded.add(settle(&first, Settle::Succeeded));
         let retry = settle(&second, Settle::Retry(Delay::new(TERM)?));
         Ok(vec![
-            Submission::once(batch!(durable: self.claim(1, 2)?)),
+            Submission::once(batch!(durable: Self::claim(1, 2)?)),
             Submission::repeatable(batch!(relaxed: Renew { guard: second, term: Term::new(TERM * 2)? })),
             Submission::once(guarded),
             Submission::once(batch!(durable: retry)),
-            Submission::once(batch!(durable: self.claim(2, 1)?)),
+            Submission::once(batch!(durable: Self::claim(2, 1)?)),
         ])
     }
 
     fn operations(&mut self) -> Result<Vec<Act>, ActError> {
         Ok(vec![
-            Submission::once(batch!(durable: self.begin("call", 1)?)),
+            Submission::once(batch!(durable: Self::begin("call", 1)?)),
             Submission::once(batch!(durable: self.finish("call", 1)?, self.append(1)?)),
-            Submission::once(batch!(relaxed: self.begin("answer", 2)?)),
+            Submission::once(batch!(relaxed: Self::begin("answer", 2)?)),
             Submission::once(batch!(relaxed: self.finish("answer", 2)?)),
             Submission::once(
                 batch!(durable: FinishTask { task: task()?, end: TaskEnd::Succeeded, result: Payload::empty() }),
@@ -207,13 +207,13 @@ impl Maker {
         ])
     }
 
-    fn sweep(&mut self) -> Result<Vec<Act>, ActError> {
+    fn sweep() -> Result<Vec<Act>, ActError> {
         let sweep = |number, limit| SweepExpired { sweep: transition(number), limit };
         Ok(vec![
             Act::Wait(TERM * 2),
             Submission::once(batch!(durable: sweep(10, 2))),
             Submission::once(batch!(durable: sweep(11, 10))),
-            Submission::once(batch!(durable: self.claim(2, 2)?)),
+            Submission::once(batch!(durable: Self::claim(2, 2)?)),
         ])
     }
 
@@ -221,9 +221,7 @@ impl Maker {
         let purge = PurgeOperations { prefix: String::new(), older_than: TERM, limit: 100 };
         Ok(vec![
             Submission::once(batch!(durable: self.append(9)?)),
-            Submission::repeatable(
-                batch!(durable: PruneCheckpoints { task: task()?, keep: 5, limit: 100 }),
-            ),
+            Submission::repeatable(batch!(durable: PruneCheckpoints { task: task()?, keep: 5, limit: 100 })),
             Submission::repeatable(batch!(durable: EraseCheckpoint { checkpoint: checkpoint(7) })),
             Submission::once(batch!(durable: self.append(10)?)),
             Act::Wait(TERM * 2),
@@ -250,13 +248,13 @@ impl Maker {
         ])
     }
 
-    fn task(&self) -> Result<Batch, ActError> {
+    fn task() -> Result<Batch, ActError> {
         Ok(batch!(durable: CreateTask { task: task()?, kind: kind()?, input: Payload::empty() }))
     }
 
     /// The task and so many items.
-    fn queue(&self, items: u64) -> Result<Vec<Batch>, ActError> {
-        let mut batches = vec![self.task()?];
+    fn queue(items: u64) -> Result<Vec<Batch>, ActError> {
+        let mut batches = vec![Self::task()?];
         for number in 1..=items {
             batches.push(batch!(durable: Enqueue {
                 item: item(number)?,
@@ -270,7 +268,7 @@ impl Maker {
         Ok(batches)
     }
 
-    fn claim(&self, number: u64, limit: u32) -> Result<Claim, ActError> {
+    fn claim(number: u64, limit: u32) -> Result<Claim, ActError> {
         let holder = HolderId::new("worker")?;
         let claim = transition(number);
         Ok(Claim { claim, holder, term: Term::new(TERM)?, limit, kinds: Vec::new(), task: None })
@@ -298,7 +296,7 @@ impl Maker {
         })
     }
 
-    fn begin(&self, key: &str, number: u64) -> Result<BeginOperation, ActError> {
+    fn begin(key: &str, number: u64) -> Result<BeginOperation, ActError> {
         Ok(BeginOperation {
             key: OperationKey::new(key)?,
             fingerprint: Digest::of(key.as_bytes()),

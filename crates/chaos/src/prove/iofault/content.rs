@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use rusqlite::types::ValueRef;
 use rusqlite::Row;
+use rusqlite::types::ValueRef;
 
 use super::sql;
 use crate::audit::Audit;
@@ -40,12 +40,6 @@ impl Content {
             lines.take(limit).map(|row| format!("{sign} {row}")).collect::<Vec<_>>()
         };
         [only(self, expected, '+'), only(expected, self, '-')].concat().join("; ")
-    }
-
-    /// For tests of what compares contents.
-    #[cfg(test)]
-    pub(super) fn of(rows: &[&str]) -> Self {
-        Self { rows: rows.iter().map(|row| (*row).to_owned()).collect() }
     }
 }
 

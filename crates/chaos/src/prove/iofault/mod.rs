@@ -6,10 +6,12 @@
 //! ([`explain`]), after SIGKILL, after simulated power losses, and after the callers have asked again.
 
 pub mod acts;
+mod child;
 mod content;
 pub mod disk;
 mod explain;
 mod image;
+mod real;
 mod shim;
 mod sql;
 mod subject;
@@ -17,6 +19,7 @@ mod trial;
 
 use crate::case::{Case, CaseError, Context, Needs, Runs};
 use crate::report::Figure;
+pub use child::{ChildArgs, ChildError, submit_all};
 use trial::{Found, Wrong};
 
 /// The campaign.
@@ -34,9 +37,15 @@ const DETAILS_MAX: usize = 10;
 
 fn run(context: &mut Context) -> Result<(), CaseError> {
     let mut found = Found::default();
-    let done = shim::strike_everywhere(context, &mut found);
+    let done = carry_out(context, &mut found);
     tell(context, &found);
     done
+}
+
+fn carry_out(context: &mut Context, found: &mut Found) -> Result<(), CaseError> {
+    // What the kernel is asked to do comes first: where it cannot be asked, that is known at once.
+    let planned = real::strike_processes(context, found)?;
+    shim::strike_everywhere(context, planned, found)
 }
 
 fn tell(context: &mut Context, found: &Found) {

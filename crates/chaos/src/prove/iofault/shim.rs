@@ -27,14 +27,17 @@ const fn fault_name(sickness: Sickness, is_lasting: bool) -> &'static str {
     }
 }
 
-/// All strikes of every scenario, for as many seeds as there are runs.
-pub(super) fn strike_everywhere(context: &mut Context, found: &mut Found) -> Result<(), CaseError> {
+/// All strikes of every scenario, for as many seeds as there are runs; beside what was planned already.
+pub(super) fn strike_everywhere(
+    context: &mut Context,
+    mut planned: usize,
+    found: &mut Found,
+) -> Result<(), CaseError> {
     let both = [false, true];
     let kinds = Sickness::ALL.into_iter().flat_map(|sickness| both.map(|lasting| (sickness, lasting)));
     context.name_faults(kinds.clone().map(|(sickness, lasting)| fault_name(sickness, lasting)));
-    let beside = context.findings.planned.saturating_sub(context.runs());
     let memory = memory_folder(context)?;
-    let (mut planned, mut round) = (0, 0);
+    let mut round = 0;
     while context.goes_on(round) {
         let seed = context.rng(round).u64(..);
         for name in NAMES {
@@ -43,12 +46,15 @@ pub(super) fn strike_everywhere(context: &mut Context, found: &mut Found) -> Res
             let folder = memory.path().join(format!("{name}-{round}"));
             let counted = count(&scenario, &folder)?;
             let strikes = kinds.clone().flat_map(|(sickness, lasting)| {
-                (1..=counted[sickness as usize])
-                    .map(move |operation| StrikeAt { operation, lasting, sickness })
+                (1..=counted[sickness as usize]).map(move |operation| StrikeAt {
+                    operation,
+                    lasting,
+                    sickness,
+                })
             });
             let strikes: Vec<StrikeAt> = strikes.collect();
             planned += strikes.len();
-            context.plan(planned + beside);
+            context.plan(planned);
             strike_all(context, &scenario, &folder, &strikes, found)?;
             // What cannot be removed now goes with the folder of the campaign.
             drop(std::fs::remove_dir_all(&folder));
@@ -104,7 +110,9 @@ fn strike_all(
                     Err(error) => return drop(told.send((strikes[0], Err(error)))),
                 };
                 for &strike in strikes.iter().skip(first).step_by(AT_ONCE) {
-                    if is_over.load(Ordering::Acquire) || told.send((strike, one(&mut bench, strike))).is_err() {
+                    if is_over.load(Ordering::Acquire)
+                        || told.send((strike, one(&mut bench, strike))).is_err()
+                    {
                         return;
                     }
                 }

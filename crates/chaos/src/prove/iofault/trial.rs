@@ -1,6 +1,9 @@
 //! One trial: the acts of a scenario on a device that is struck at one operation, then a look at what SIGKILL and power
 //! losses would have left, then the same caller's second submissions once the device is well again.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -94,7 +97,8 @@ impl Found {
     /// Counts how the unknowns were resolved.
     fn count_resolved(&mut self, first: &[Told], second: &[Told]) {
         for told in second {
-            let is_of_unknown = first.iter().any(|first| first.act == told.act && first.answer == Answer::Unknown);
+            let is_of_unknown =
+                first.iter().any(|first| first.act == told.act && first.answer == Answer::Unknown);
             self.unknown_done += usize::from(is_of_unknown && told.answer == Answer::Replayed);
             self.unknown_not_done += usize::from(is_of_unknown && told.answer == Answer::Applied);
         }
@@ -177,7 +181,7 @@ impl<'a> Bench<'a> {
         }
         let killed = disk.copy_to(&place.image()?).map_err(CaseError::io("copying the files"))?;
         self.look(&killed, &subject.told, subject.after(), Survived::Kill, &what, &mut found)?;
-        self.close_and_heal(&mut subject, &disk, strike, &what, &mut found)?;
+        self.close_and_heal(&mut subject, &disk, strike, &what, &mut found);
         let told = std::mem::take(&mut subject.told);
         drop(subject);
         disk.is_trusted().map_err(CaseError::io("following what is done to the files"))?;
@@ -196,7 +200,7 @@ impl<'a> Bench<'a> {
         strike: StrikeAt,
         what: &str,
         found: &mut Found,
-    ) -> Result<(), CaseError> {
+    ) {
         // Every second store is closed while its device still fails, the others go on as they are.
         if strike.operation.is_multiple_of(2) || disk.struck() == 0 {
             subject.close();
@@ -211,7 +215,9 @@ impl<'a> Bench<'a> {
         let second = &subject.told[first.len()..];
         found.count_resolved(&first, second);
         for told in second.iter().filter(|told| !told.answer.is_final()) {
-            found.wrong.push((Wrong::Unresolved, format!("{what}: healed, act {}: {:?}", told.act, told.answer)));
+            found
+                .wrong
+                .push((Wrong::Unresolved, format!("{what}: healed, act {}: {:?}", told.act, told.answer)));
         }
         subject.close();
         if subject.too_early > 0 {
@@ -221,7 +227,18 @@ impl<'a> Bench<'a> {
         for answer in subject.misopened.drain(..) {
             found.wrong.push((Wrong::OutOfPlace, format!("{what}: opening: {answer}")));
         }
-        Ok(())
+    }
+
+    /// Holds what a process has left against what it told.
+    pub(super) fn look_at_left(
+        &mut self,
+        database: &Path,
+        told: &[Told],
+        what: &str,
+        found: &mut Found,
+    ) -> Result<(), CaseError> {
+        let after = told.last().map_or(Duration::ZERO, |told| told.after);
+        self.look(database, told, after, Survived::Kill, what, found)
     }
 
     fn look_after_loss(
@@ -254,8 +271,9 @@ impl<'a> Bench<'a> {
         found: &mut Found,
     ) -> Result<(), CaseError> {
         found.images += 1;
-        let content = self.read(image, what, found)?;
-        let explanations = self.explain(courses(vec![Course::default()], told, self.scenario), survived, &content)?;
+        let content = Self::read(image, what, found)?;
+        let explanations =
+            self.explain(&courses(vec![Course::default()], told, self.scenario), survived, &content)?;
         if explanations.is_empty() {
             self.contradicted(told, survived, &content, what, found)?;
             return Ok(());
@@ -263,7 +281,8 @@ impl<'a> Bench<'a> {
         let mut subject = Subject::new(image, self.scenario, after);
         subject.open();
         let mut again = unresolved(told);
-        let is_lost = |act: usize| explanations.iter().all(|course| course.deeds.iter().all(|deed| deed.act != act));
+        let is_lost =
+            |act: usize| explanations.iter().all(|course| course.deeds.iter().all(|deed| deed.act != act));
         again.extend((0..self.scenario.acts.len()).filter(|act| {
             is_lost(*act) && told.iter().any(|told| told.act == *act && told.answer.acknowledges())
         }));
@@ -277,9 +296,9 @@ impl<'a> Bench<'a> {
         for told in subject.told.iter().filter(|told| !told.answer.is_final()) {
             found.wrong.push((Wrong::Unresolved, format!("{what}: act {}: {:?}", told.act, told.answer)));
         }
-        let content = self.read(image, what, found)?;
+        let content = Self::read(image, what, found)?;
         let ends = courses(explanations, &subject.told, self.scenario);
-        if self.explain(ends, Survived::Kill, &content)?.is_empty() {
+        if self.explain(&ends, Survived::Kill, &content)?.is_empty() {
             let answers = answers(&subject.told);
             found.wrong.push((Wrong::Unresolved, format!("{what}: submitted again: {answers}")));
         }
@@ -287,16 +306,22 @@ impl<'a> Bench<'a> {
     }
 
     /// The end of a trial: the file after the last answer.
-    fn settle(&mut self, database: &Path, told: &[Told], what: &str, found: &mut Found) -> Result<(), CaseError> {
-        let content = self.read(database, what, found)?;
+    fn settle(
+        &mut self,
+        database: &Path,
+        told: &[Told],
+        what: &str,
+        found: &mut Found,
+    ) -> Result<(), CaseError> {
+        let content = Self::read(database, what, found)?;
         let courses = courses(vec![Course::default()], told, self.scenario);
-        if self.explain(courses, Survived::Kill, &content)?.is_empty() {
+        if self.explain(&courses, Survived::Kill, &content)?.is_empty() {
             self.contradicted(told, Survived::Kill, &content, &format!("{what}, healed"), found)?;
         }
         Ok(())
     }
 
-    fn read(&self, file: &Path, what: &str, found: &mut Found) -> Result<Content, CaseError> {
+    fn read(file: &Path, what: &str, found: &mut Found) -> Result<Content, CaseError> {
         let (content, faults) = Content::read(file)?;
         found.wrong.extend(faults.into_iter().map(|fault| (Wrong::Damaged, format!("{what}: {fault}"))));
         Ok(content)
@@ -305,7 +330,7 @@ impl<'a> Bench<'a> {
     /// Those remains of the courses that leave just this.
     fn explain(
         &mut self,
-        courses: Vec<Course>,
+        courses: &[Course],
         survived: Survived,
         content: &Content,
     ) -> Result<Vec<Course>, CaseError> {

@@ -5,7 +5,7 @@ pub(super) mod e2e;
 pub(super) mod kill9;
 mod look;
 mod plan;
-mod tally;
+pub(crate) mod tally;
 mod trial;
 
 use std::time::Duration;
