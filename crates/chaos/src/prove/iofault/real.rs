@@ -73,7 +73,7 @@ impl Kind {
     /// How many processes it is done to.
     const fn processes(self, level: Level) -> usize {
         let (pr, nightly, release) = match self {
-            Self::SyncEio | Self::WriteEnospc => (24, 300, 2_000),
+            Self::SyncEio | Self::WriteEnospc => (16, 300, 2_000),
             Self::FullTmpfs => (6, 60, 300),
         };
         match level {

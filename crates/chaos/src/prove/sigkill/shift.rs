@@ -262,7 +262,8 @@ impl Shift {
         for item in self.audit.held_by(&name)? {
             let task = item.split('/').next().unwrap_or_default().to_owned();
             tally.orphaned += 1;
-            self.orphans.insert(task, killed_at);
+            // A successor that is killed before it gave a sign of life makes the wait begin anew.
+            tally.disturbed += usize::from(self.orphans.insert(task, killed_at).is_some());
         }
         self.seat(context, index, is_supervisor)
     }

@@ -53,6 +53,8 @@ pub(super) struct Tally {
     pub(super) recoveries: Vec<Duration>,
     /// Items whose holder was killed.
     pub(super) orphaned: usize,
+    /// Of them, those whose next holder was killed too, before it had done anything: they are in no recovery time.
+    pub(super) disturbed: usize,
     /// Tasks that were submitted.
     pub(super) submitted: usize,
     /// Looks at the sum of all items while they were worked on.
@@ -78,6 +80,7 @@ impl Default for Tally {
             places: BTreeSet::new(),
             recoveries: Vec::new(),
             orphaned: 0,
+            disturbed: 0,
             submitted: 0,
             sums_checked: 0,
             acknowledged: 0,
@@ -130,6 +133,7 @@ impl Tally {
         let doubled = self.idempotent.doubled;
         checks.push(Figure::count("doubled_beyond_kills", doubled.saturating_sub(self.kills)).at_most(0.0));
         checks.push(Figure::count("holders_killed", self.orphaned).at_least(1.0));
+        checks.push(Figure::count("successors_killed_too", self.disturbed).reported());
         checks.push(Figure::count("recoveries_seen", self.recoveries.len()).at_least(1.0));
         checks.push(Figure::duration("lease_term", term).reported());
         let limit = (term + SLACK).as_secs_f64() * 1_000.0;
