@@ -12,6 +12,7 @@ use crate::crew::{self, CrewArgs};
 use crate::perf::{CommitterArgs, PerfArgs, commit_at_random};
 use crate::planted::Planted;
 use crate::prove::histories::{CallerArgs, JudgeArgs, judge_again, make_calls};
+use crate::prove::iofault::{self, ChildArgs};
 use crate::prove::{ProveArgs, VisitArgs};
 use crate::recorder::{self, RecorderArgs};
 use crate::report::Report;
@@ -61,6 +62,9 @@ enum Verb {
     /// A process that opens a database and closes it; started by a campaign.
     #[command(hide = true)]
     Visit(VisitArgs),
+    /// The store whose system calls fail; started by a campaign.
+    #[command(hide = true)]
+    IofaultChild(ChildArgs),
     /// The process whose commits a waiter hears of; started by a measurement.
     #[command(hide = true)]
     PerfCommitter(CommitterArgs),
@@ -154,6 +158,7 @@ pub fn main() -> ExitCode {
         Verb::HistoryCaller(args) => told(make_calls(&args)),
         Verb::JudgeHistory(args) => told(judge_again(&args)),
         Verb::Visit(args) => told(args.run()),
+        Verb::IofaultChild(args) => told(iofault::submit_all(&args)),
         Verb::PerfCommitter(args) => told(commit_at_random(&args)),
     }
 }

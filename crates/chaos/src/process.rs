@@ -97,6 +97,19 @@ impl Process {
         }
     }
 
+    /// The next line that it has printed already; none when there is none now.
+    pub fn line_by_now(&self) -> Option<Line> {
+        self.lines.try_recv().ok()
+    }
+
+    /// Whether it has ended, and how.
+    ///
+    /// # Errors
+    /// [`CaseError::Io`].
+    pub fn ended_by_now(&mut self) -> Result<Option<ExitStatus>, CaseError> {
+        self.child.try_wait().map_err(CaseError::io(format!("waiting for {}", self.name)))
+    }
+
     /// Sends it a line.
     ///
     /// # Errors
@@ -121,8 +134,7 @@ impl Process {
     /// [`CaseError::TimedOut`], [`CaseError::Io`].
     pub fn wait(&mut self, deadline: Deadline) -> Result<ExitStatus, CaseError> {
         loop {
-            let ended = self.child.try_wait().map_err(CaseError::io(format!("waiting for {}", self.name)))?;
-            if let Some(status) = ended {
+            if let Some(status) = self.ended_by_now()? {
                 return Ok(status);
             }
             if deadline.left().is_zero() {

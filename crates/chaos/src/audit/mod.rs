@@ -285,6 +285,14 @@ impl Audit {
         self.rows(sql::ITEMS_BY_STATUS, [], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
+    /// The items that this holder's lease covers, alive or dead.
+    ///
+    /// # Errors
+    /// What SQLite answers.
+    pub fn held_by(&self, holder: &str) -> rusqlite::Result<Vec<String>> {
+        self.rows(sql::HELD_BY, [holder], |row| row.get(0))
+    }
+
     /// How many checkpoints of this kind there are, of all tasks.
     ///
     /// # Errors
@@ -301,7 +309,11 @@ impl Audit {
         self.connection.query_row(sql::OPERATIONS_BY_STATUS, [status, prefix], |row| row.get(0))
     }
 
-    fn rows<T>(
+    /// What any statement of the runner's own answers.
+    ///
+    /// # Errors
+    /// What SQLite answers.
+    pub(crate) fn rows<T>(
         &self,
         sql: &str,
         parameters: impl rusqlite::Params,

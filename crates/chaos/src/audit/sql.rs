@@ -20,6 +20,8 @@ pub(super) const ITEMS: &str =
     "SELECT work_item_id, status, lease_holder, attempt, settlement FROM work_items ORDER BY item_row";
 pub(super) const ITEMS_BY_STATUS: &str =
     "SELECT status, count(*) FROM work_items GROUP BY status ORDER BY status";
+pub(super) const HELD_BY: &str =
+    "SELECT work_item_id FROM work_items WHERE lease_holder = ?1 AND status = 'in_progress'";
 pub(super) const CHECKPOINTS_OF_KIND: &str = "SELECT count(*) FROM checkpoints WHERE checkpoint_type = ?1";
 pub(super) const OPERATIONS_BY_STATUS: &str =
     "SELECT count(*) FROM idempotency_keys WHERE status = ?1 AND substr(idempotency_key, 1, length(?2)) = ?2";

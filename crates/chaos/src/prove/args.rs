@@ -11,6 +11,7 @@ use steadfast_store::planted;
 use super::{CAMPAIGNS, NAME, PLANTED, record};
 use crate::case::{Backend, Level, Settings};
 use crate::cli::{EXIT_USAGE, code_of, complain, list};
+use crate::planted::Planted;
 use crate::runner::Matrix;
 
 /// How long one campaign may take at each level, unless the command line says otherwise.
@@ -55,6 +56,9 @@ pub struct ProveArgs {
     /// Where databases live while a campaign runs and are kept after a failure, and where the JSON report goes.
     #[arg(long, value_name = "FOLDER", default_value = "target/steadfast")]
     folder: PathBuf,
+    /// Build a fault into the workers, to see a check catch it.
+    #[arg(long, value_enum, hide = true, conflicts_with = "record")]
+    planted: Option<Planted>,
     /// Write what passed into docs/reliability.json and the tables of docs/reliability.md.
     #[arg(long)]
     record: bool,
@@ -74,7 +78,7 @@ impl ProveArgs {
             budget,
             timeout: self.timeout.map_or(limit, Duration::from_secs),
             folder: self.folder,
-            planted: None,
+            planted: self.planted,
             sync_delay: None,
             url: None,
         };

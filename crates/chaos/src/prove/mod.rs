@@ -7,11 +7,13 @@ mod args;
 mod components;
 mod conformance;
 pub mod histories;
+pub mod iofault;
 #[cfg(feature = "model")]
 mod model;
 mod mutants;
 mod powerloss;
 mod record;
+mod sigkill;
 mod simulate;
 
 use crate::case::Case;
@@ -28,6 +30,8 @@ const PLANTED: &str = "planted: ";
 /// The campaigns, in the order they run.
 pub const CAMPAIGNS: &[Case] = &[
     powerloss::CASE,
+    iofault::CASE,
+    sigkill::CASE,
     simulate::CAMPAIGN,
     histories::CASE,
     #[cfg(feature = "model")]

@@ -8,7 +8,7 @@ use crate::report::{Check, Figure};
 
 /// What must never happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Broken {
+pub(crate) enum Broken {
     /// A checkpoint that a worker was told is durable is not there.
     AcknowledgedLost,
     /// `integrity_check` or `foreign_key_check` complains.
@@ -49,11 +49,13 @@ pub(super) enum Broken {
     NotByOwnDeadline,
     /// The item was not settled exactly once, by its last holder.
     NotSettledOnce,
+    /// What was submitted is not what is there: something is missing, there twice, or in no known state.
+    WorkNotConserved,
 }
 
 impl Broken {
     /// The name of its check.
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::AcknowledgedLost => "acknowledged_lost",
             Self::IntegrityFaults => "integrity_faults",
@@ -75,42 +77,43 @@ impl Broken {
             Self::HoldersNotTold => "holders_not_told",
             Self::NotByOwnDeadline => "not_by_own_deadline",
             Self::NotSettledOnce => "not_settled_once",
+            Self::WorkNotConserved => "work_not_conserved",
         }
     }
 }
 
 /// What was found so far, of the kinds that a scenario looks for.
 #[derive(Debug)]
-pub(super) struct Faults {
+pub(crate) struct Faults {
     kinds: &'static [Broken],
     found: BTreeMap<Broken, Vec<String>>,
 }
 
 impl Faults {
     /// Nothing so far.
-    pub(super) fn new(kinds: &'static [Broken]) -> Self {
+    pub(crate) fn new(kinds: &'static [Broken]) -> Self {
         Self { kinds, found: BTreeMap::new() }
     }
 
     /// Something of this kind happened.
-    pub(super) fn add(&mut self, kind: Broken, detail: String) {
+    pub(crate) fn add(&mut self, kind: Broken, detail: String) {
         debug_assert!(self.kinds.contains(&kind), "{kind:?} is not looked for");
         self.found.entry(kind).or_default().push(detail);
     }
 
     /// How much was found.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.found.values().map(Vec::len).sum()
     }
 
     /// A check for each kind.
-    pub(super) fn checks(&self) -> Vec<Check> {
+    pub(crate) fn checks(&self) -> Vec<Check> {
         let count = |kind| self.found.get(kind).map_or(0, Vec::len);
         self.kinds.iter().map(|kind| Figure::count(kind.name(), count(kind)).at_most(0.0)).collect()
     }
 
     /// What was found, a line each, at most `limit`.
-    pub(super) fn details(&self, limit: usize) -> Vec<String> {
+    pub(crate) fn details(&self, limit: usize) -> Vec<String> {
         let lines = self
             .found
             .iter()
@@ -119,7 +122,7 @@ impl Faults {
     }
 
     /// Looks at the file as a whole and at the chain of a task: what every scenario looks at.
-    pub(super) fn look_at_file(
+    pub(crate) fn look_at_file(
         &mut self,
         audit: &dyn Look,
         task: &str,
@@ -130,7 +133,7 @@ impl Faults {
     }
 
     /// Looks at the file as a whole.
-    pub(super) fn look_at_whole(&mut self, audit: &dyn Look, run: &str) -> Result<(), CaseError> {
+    pub(crate) fn look_at_whole(&mut self, audit: &dyn Look, run: &str) -> Result<(), CaseError> {
         for fault in audit.faults()? {
             self.add(Broken::IntegrityFaults, format!("{run}: {fault}"));
         }
@@ -138,7 +141,7 @@ impl Faults {
     }
 
     /// Looks at the chain of a task.
-    pub(super) fn look_at_chain(
+    pub(crate) fn look_at_chain(
         &mut self,
         audit: &dyn Look,
         task: &str,

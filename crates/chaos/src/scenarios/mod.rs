@@ -3,9 +3,9 @@
 
 mod appends;
 mod concurrent_checkpoints;
-mod faults;
+pub(crate) mod faults;
 mod hand;
-mod kills;
+pub(crate) mod kills;
 mod lease_expiration;
 mod llm_cache;
 mod recovery_sweep;

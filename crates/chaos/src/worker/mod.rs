@@ -6,6 +6,7 @@ pub mod board;
 pub mod die;
 mod model;
 mod step;
+mod supervise;
 pub mod told;
 mod zombie;
 
@@ -36,6 +37,7 @@ use model::Model;
 pub use model::{ANSWER_BYTES, right_result};
 use step::State;
 pub use step::{hex, key_of};
+pub use supervise::item_of;
 use told::Told;
 
 /// The name of the VFS that kills inside COMMIT.
@@ -84,6 +86,12 @@ pub struct WorkerArgs {
     /// Try to write after the loss of the lease, as a program would that does not listen.
     #[arg(long)]
     zombie: bool,
+    /// Take one item after the other, until it is killed.
+    #[arg(long)]
+    forever: bool,
+    /// Take no item: sweep, and submit each task that the runner names, as long as it lives.
+    #[arg(long, conflicts_with = "forever")]
+    supervise: bool,
     /// A fault that is built in on purpose.
     #[arg(long, value_enum)]
     planted: Option<Planted>,
@@ -217,7 +225,20 @@ impl Worker {
     }
 
     async fn live(mut self) -> Result<(), WorkError> {
+        if self.args.supervise {
+            return self.supervise().await;
+        }
+        loop {
+            match self.one_item().await {
+                Ok(()) | Err(WorkError::Lost | WorkError::NoWork) if self.args.forever => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn one_item(&mut self) -> Result<(), WorkError> {
         let lease = self.claim().await?;
+        Told::Took { task: lease.item().task.as_str().to_owned() }.tell()?;
         Told::Held { fence: lease.guard().fence.0 }.tell()?;
         if self.args.planted == Some(Planted::SubmitTwice) {
             self.submit_again(&lease).await?;
@@ -250,11 +271,7 @@ impl Worker {
 
     /// Sweeps until there is an item to be had: the one of a worker that was killed comes when its term has run out.
     async fn claim(&self) -> Result<Lease, WorkError> {
-        // Every checkpoint is looked for in the end, so none may be pruned.
-        let housekeeping = Housekeeping { keep_checkpoints: None, ..Housekeeping::default() };
-        let options = SweepOptions { housekeeping, ..SweepOptions::default() };
-        let sweeper = Sweeper::new(self.store.clone(), options);
-        let sweeping = sweeper.run_every(Duration::from_millis(self.args.sweep_ms));
+        let sweeping = self.sweeper().run_every(Duration::from_millis(self.args.sweep_ms));
         let claimed = loop {
             match self.leases.wait_for_work(WORK_MAX).await {
                 // A machine that stood still for half a term: nothing was claimed, so it is asked for again.
@@ -273,6 +290,13 @@ impl Worker {
         let again = Enqueue { item, task, kind, priority, delay, max_attempts };
         commit_one(&*self.store, Durability::Durable, again).await.map_err(std::io::Error::other)?;
         Ok(())
+    }
+
+    fn sweeper(&self) -> Sweeper {
+        // Every checkpoint is looked for in the end, so none may be pruned.
+        let housekeeping = Housekeeping { keep_checkpoints: None, ..Housekeeping::default() };
+        let options = SweepOptions { housekeeping, ..SweepOptions::default() };
+        Sweeper::new(self.store.clone(), options)
     }
 
     async fn resume(&self, task: &TaskId) -> Result<Option<Checkpoint>, WorkError> {

@@ -187,7 +187,7 @@ impl Worker {
     /// The checkpoint of the step, with an artifact of the worker's own as its evidence: written and synced before
     /// anything speaks of it.
     pub(super) async fn prepare(&self, lease: &Lease, state: &State) -> Result<Prepared, WorkError> {
-        let name = format!("{}.step-{}.txt", self.args.holder, state.step);
+        let name = format!("{}.{}.step-{}.txt", lease.item().task, self.args.holder, state.step);
         let mut artifact = File::create(self.args.artifacts.join(&name))?;
         artifact
             .write_all(format!("step {} by {}: {}\n", state.step, state.holder, state.receipt).as_bytes())?;

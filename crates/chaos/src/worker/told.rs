@@ -8,6 +8,16 @@ use std::str::FromStr;
 /// One line of a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
+    /// It has taken an item of this task.
+    Took {
+        /// The task.
+        task: String,
+    },
+    /// It has put a task with its item into the store.
+    Submitted {
+        /// The task.
+        task: String,
+    },
     /// It holds the item, under this fence.
     Held {
         /// The fence.
@@ -71,6 +81,8 @@ impl Told {
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Took { task } => write!(f, "TOOK {task}"),
+            Self::Submitted { task } => write!(f, "SUBMITTED {task}"),
             Self::Held { fence } => write!(f, "HELD {fence}"),
             Self::Resume { sequence } => write!(f, "RESUME {sequence}"),
             Self::Doubt { key } => write!(f, "DOUBT {key}"),
@@ -93,6 +105,8 @@ impl FromStr for Told {
         let mut word = || words.next().unwrap_or_default().to_owned();
         let number = |word: String| word.parse().map_err(|_| format!("{line:?} is no line of a worker"));
         Ok(match word().as_str() {
+            "TOOK" => Self::Took { task: word() },
+            "SUBMITTED" => Self::Submitted { task: word() },
             "HELD" => Self::Held { fence: number(word())? },
             "RESUME" => Self::Resume { sequence: number(word())? },
             "DOUBT" => Self::Doubt { key: word() },
@@ -115,6 +129,8 @@ mod tests {
     #[test]
     fn every_line_reads_back_as_it_was_told() {
         for told in [
+            Told::Took { task: "task-1".to_owned() },
+            Told::Submitted { task: "task-1".to_owned() },
             Told::Held { fence: 7 },
             Told::Resume { sequence: 0 },
             Told::Doubt { key: "tool-ledger:a/b".to_owned() },

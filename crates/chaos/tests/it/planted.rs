@@ -128,3 +128,27 @@ fn a_call_in_doubt_that_an_agent_repeats_happens_twice() {
 fn an_item_that_is_done_twice_is_noticed() {
     is_seen("stress", "lease_contention", "40", "work-twice", &["items_done_twice"]);
 }
+
+/// The same for the campaign of kills: with so few that it cannot meet every fault, but the check of each bug fails.
+fn is_caught_by_kills(planted: &str, checks: &[&str]) {
+    let ran = run_matrix("prove", &["sigkill", "--runs", "70", "--planted", planted]);
+    have_failed(&ran, planted, checks);
+    for check in checks {
+        assert!(ran.printed.contains(&format!("{check}: ")), "not told in words:\n{}", ran.printed);
+    }
+}
+
+#[test]
+fn a_checkpoint_that_is_told_of_before_its_commit_is_missed_among_eight_workers() {
+    is_caught_by_kills("ack-before-commit", &["acknowledged_lost"]);
+}
+
+#[test]
+fn a_call_in_doubt_that_one_of_eight_workers_repeats_happens_twice() {
+    is_caught_by_kills("rerun-doubt", &["at_most_once_repeated"]);
+}
+
+#[test]
+fn a_result_that_one_of_eight_workers_records_apart_leaves_a_step_open() {
+    is_caught_by_kills("record-apart", &["steps_unaccounted"]);
+}

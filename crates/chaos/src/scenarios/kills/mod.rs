@@ -7,7 +7,7 @@ mod look;
 mod lose;
 mod plan;
 mod sql;
-mod tally;
+pub(crate) mod tally;
 mod trial;
 
 use std::time::Duration;

@@ -32,7 +32,7 @@ const KINDS: &[Broken] = &[
 
 /// Where a kill hit the worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Hit {
+pub(crate) enum Hit {
     /// Nothing was being written.
     Idle,
     /// A commit was about to begin.
@@ -51,7 +51,7 @@ pub(super) enum Hit {
 
 impl Hit {
     /// Those that a campaign must reach, each at least once.
-    pub(super) const NAMED: [Self; 6] = [
+    pub(crate) const NAMED: [Self; 6] = [
         Self::BeforeCommit,
         Self::InTransaction,
         Self::InCommit,
@@ -60,7 +60,8 @@ impl Hit {
         Self::InWalCheckpoint,
     ];
 
-    const fn check_name(self) -> &'static str {
+    /// The name of its figure.
+    pub(crate) const fn check_name(self) -> &'static str {
         match self {
             Self::Idle => "kills_idle",
             Self::BeforeCommit => "kills_before_commit",
@@ -74,7 +75,7 @@ impl Hit {
 
     /// What the board of a killed worker says. Two, when the store's writer had gone on to something else while the
     /// worker was telling its parent.
-    fn of(posted: Posted) -> Vec<Self> {
+    pub(crate) fn of(posted: Posted) -> Vec<Self> {
         let told_late = (posted.stage == Stage::Acknowledge).then_some(Self::BeforeAcknowledgement);
         let in_phase = match posted.phase {
             Phase::Idle => told_late.is_none().then_some(Self::Idle),
@@ -217,7 +218,7 @@ fn is_open(posted: Posted) -> bool {
 }
 
 /// The smallest that is at least as large as this share of all: the nearest-rank method.
-fn quantile(all: &[Duration], share: f64) -> Option<Duration> {
+pub(crate) fn quantile(all: &[Duration], share: f64) -> Option<Duration> {
     let mut sorted = all.to_vec();
     sorted.sort_unstable();
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]

@@ -3,9 +3,10 @@
 
 use std::thread;
 
+use steadfast_chaos::prove::iofault::disk::{Loss, Sickness, StrikeAt};
+
 use super::deed::Answer::{Applied, Failed, Rejected, Replayed, Unknown};
 use super::deed::{durable, relaxed};
-use super::disk::{Loss, StrikeAt};
 use super::lab::Step::{Commit, CreateTask, Heal, Kill, Read};
 use super::lab::{OPEN, Place, Report, Step};
 
@@ -36,7 +37,9 @@ impl Strikes<'_> {
 
     fn every_nth(&self, first: u64) -> u64 {
         let operations = (first..).step_by(usize::try_from(AT_ONCE).unwrap());
-        let struck = |&operation: &u64| self.strike(StrikeAt { operation, lasting: self.lasting });
+        let struck = |&operation: &u64| {
+            self.strike(StrikeAt { operation, lasting: self.lasting, sickness: Sickness::Eio })
+        };
         operations.take_while(struck).count() as u64
     }
 

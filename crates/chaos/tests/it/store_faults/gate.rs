@@ -1,7 +1,10 @@
 //! A gate before the writer's next group: whatever is submitted while it is held goes into one group.
 
-use std::sync::{Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
+
+use steadfast_chaos::prove::iofault::disk::Disk;
+use steadfast_store::env::{Failpoint, Failpoints};
 
 /// How long the writer may take to come to the gate.
 const COMES_WITHIN: Duration = Duration::from_secs(20);
@@ -50,6 +53,22 @@ impl Gate {
             while *state != State::Open {
                 state = self.changed.wait(state).unwrap();
             }
+        }
+    }
+}
+
+/// A gate before the writer's groups, on the way of every point to the disk.
+#[derive(Debug)]
+pub(super) struct Gated {
+    pub(super) gate: Gate,
+    pub(super) disk: Arc<Disk>,
+}
+
+impl Failpoints for Gated {
+    fn reach(&self, point: Failpoint) {
+        self.disk.reach(point);
+        if point == Failpoint::BEGIN_BEFORE {
+            self.gate.pass();
         }
     }
 }

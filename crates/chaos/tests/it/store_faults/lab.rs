@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
+use steadfast_chaos::prove::iofault::disk::{Loss, StrikeAt, unplug};
 use steadfast_chaos::vfs::FileRole;
 use steadfast_store::env::{Env, ManualClock};
 use steadfast_store::{CreateTask, Label, Payload, SqliteOptions, SqliteStore, Store, StoreExt};
 
 use super::deed::{Answer, Deed, Survived, Told, task};
-use super::disk::{Loss, StrikeAt, unplug};
 use super::worker::Worker;
 
 const STEPS: &str = "STORE_FAULTS_STEPS";

@@ -11,7 +11,7 @@ use rusqlite::{Connection, ErrorCode};
 use rustix::fs::{FlockOperation, fcntl_lock};
 use steadfast_store::env::{Failpoint, Failpoints};
 
-use super::disk::Disk;
+use super::gate::Gated;
 
 const DATABASE: &str = "STORE_FAULTS_PEER_DATABASE";
 const ROLE: &str = "STORE_FAULTS_PEER_ROLE";
@@ -24,18 +24,18 @@ pub(super) enum Role {
     BeginsLogAnew,
 }
 
-/// Starts it at its moment, once, and hands every point on to the disk.
+/// Starts it at its moment, once, and hands every point on.
 #[derive(Debug)]
 pub(super) struct Peer {
     role: Role,
-    disk: Arc<Disk>,
+    inner: Arc<Gated>,
     database: PathBuf,
     came: AtomicBool,
 }
 
 impl Peer {
-    pub(super) fn new(role: Role, disk: Arc<Disk>, database: PathBuf) -> Self {
-        Self { role, disk, database, came: AtomicBool::new(false) }
+    pub(super) fn new(role: Role, inner: Arc<Gated>, database: PathBuf) -> Self {
+        Self { role, inner, database, came: AtomicBool::new(false) }
     }
 
     fn comes(&self) {
@@ -53,7 +53,7 @@ impl Peer {
 
 impl Failpoints for Peer {
     fn reach(&self, point: Failpoint) {
-        self.disk.reach(point);
+        self.inner.reach(point);
         let moment = match self.role {
             Role::Looks => Failpoint::LOG_REWRITE_AFTER,
             Role::BeginsLogAnew => Failpoint::MARKER_AFTER,

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use steadfast_chaos::prove::iofault::disk::Disk;
 use steadfast_chaos::vfs::{FaultVfs, FileRole, OpKind, Rule, Script};
 use steadfast_store::{SqliteCore, SqliteOptions};
 
 use super::deed::Answer::{Applied, Failed, Replayed, Unknown};
 use super::deed::{Answer, Deed, Told, all, durable, relaxed};
-use super::disk::Disk;
 use super::lab::Step::{
     Close, Commit, Evict, Group, Heal, Kill, PeerBeforeRewrite, PeerDuringRewrite, Read, Restore,
 };
@@ -123,7 +123,7 @@ fn a_poisoned_store_that_is_closed_and_opened_again_has_lost_nothing() {
 #[test]
 fn a_poisoned_store_folds_its_log_neither_when_it_is_due_nor_when_it_is_closed() {
     let place = Place::new();
-    let disk = Arc::new(Disk::under(&place.database()));
+    let disk = Arc::new(Disk::under(&place.database()).unwrap());
     let mut options = SqliteOptions::new(place.database());
     let vfs = format!("poisoned-{}", place.database().display());
     FaultVfs::register(&vfs, disk.clone()).unwrap();
@@ -146,7 +146,7 @@ fn a_poisoned_store_folds_its_log_neither_when_it_is_due_nor_when_it_is_closed()
     assert_eq!(disk.script.count(OpKind::Write, FileRole::Database), written);
     assert_eq!(disk.script.count(OpKind::Delete, FileRole::Wal), 0);
     assert_eq!(told.answers(), [Applied, Unknown]);
-    disk.save();
+    disk.save().unwrap();
     place.audit(&told);
 }
 

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use steadfast_chaos::prove::iofault::disk::{Disk, LogEnd};
 use steadfast_chaos::vfs::{ErrorCode, FaultVfs, OpKind, Rule, Script};
 use steadfast_store::env::{Env, Failpoint};
 use steadfast_store::{
@@ -13,7 +14,7 @@ use steadfast_store::{
 };
 
 use super::deed::{Answer, Deed, Survived, Told, task};
-use super::disk::{Disk, LogEnd};
+use super::gate::{Gate, Gated};
 use super::lab::{Report, Step, create_task, env};
 use super::peer::{Peer, Role};
 
@@ -21,6 +22,7 @@ use super::peer::{Peer, Role};
 pub(super) struct Worker {
     database: PathBuf,
     disk: Arc<Disk>,
+    gated: Arc<Gated>,
     vfs: String,
     env: Env,
     store: Option<SqliteStore>,
@@ -33,14 +35,15 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(database: &Path) -> Self {
-        let disk = Arc::new(Disk::under(database));
+        let disk = Arc::new(Disk::under(database).unwrap());
         let vfs = format!("store-faults-{}", database.display());
         FaultVfs::register(&vfs, disk.clone()).unwrap();
-        let env = env().with_failpoints(disk.clone());
+        let gated = Arc::new(Gated { gate: Gate::default(), disk: disk.clone() });
+        let env = env().with_failpoints(gated.clone());
         let told = Report::of(database).map(|report| report.told).unwrap_or_default();
         let (told_before, database) = (told.0.len(), database.to_owned());
         let errors = Vec::new();
-        Self { database, disk, vfs, env, store: None, told, told_before, errors, evicted: None }
+        Self { database, disk, gated, vfs, env, store: None, told, told_before, errors, evicted: None }
     }
 
     pub(super) async fn take(&mut self, step: &Step) {
@@ -75,8 +78,8 @@ impl Worker {
             Step::Commit(deed) => self.commit(*deed).await,
             Step::Group(deeds) => self.group(deeds).await,
             Step::Read => self.read().await,
-            Step::Evict => self.evicted = Some(self.disk.evict()),
-            Step::Restore => self.disk.restore(self.evicted.as_ref().unwrap()),
+            Step::Evict => self.evicted = Some(self.disk.evict().unwrap()),
+            Step::Restore => self.disk.restore(self.evicted.as_ref().unwrap()).unwrap(),
             Step::PeerDuringRewrite => self.listen_as(Role::Looks),
             Step::PeerBeforeRewrite => self.listen_as(Role::BeginsLogAnew),
             Step::Close => {
@@ -89,7 +92,7 @@ impl Worker {
     }
 
     fn listen_as(&mut self, role: Role) {
-        let peer = Peer::new(role, self.disk.clone(), self.database.clone());
+        let peer = Peer::new(role, self.gated.clone(), self.database.clone());
         self.env = self.env.clone().with_failpoints(Arc::new(peer));
     }
 
@@ -111,17 +114,17 @@ impl Worker {
     /// Holds the writer before a batch of nothing, hands it all the deeds, and lets it go.
     async fn group(&mut self, deeds: &[Deed]) {
         let store = self.store.as_ref().unwrap();
-        self.disk.gate.close();
+        self.gated.gate.close();
         let mut first = store.commit(Batch::relaxed());
         submit(&mut first).await;
-        self.disk.gate.holds_somebody();
+        self.gated.gate.holds_somebody();
         let mut commits = Vec::new();
         for deed in deeds {
             let mut commit = store.commit(deed.batch());
             submit(&mut commit).await;
             commits.push(commit);
         }
-        self.disk.gate.open();
+        self.gated.gate.open();
         assert!(first.await.is_ok());
         let mut answers = Vec::new();
         for commit in commits {
@@ -153,7 +156,8 @@ impl Worker {
             folds: self.disk.reached(Failpoint::WAL_CHECKPOINT_BEFORE),
             open: self.store.is_some(),
         };
-        self.disk.save();
+        self.disk.is_trusted().unwrap();
+        self.disk.save().unwrap();
         report.save(&self.database);
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).unwrap();
     }
