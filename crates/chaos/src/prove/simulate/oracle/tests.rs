@@ -16,6 +16,7 @@ use super::super::executor::Executor;
 use super::*;
 
 const TERM: Duration = Duration::from_secs(30);
+const ALMOST: Duration = Duration::from_millis(29_999);
 const SENDER: Sender = Sender { machine: MachineId(2), process: 0 };
 
 struct Stage {
@@ -50,14 +51,14 @@ impl Stage {
         stage
     }
 
-    fn answers<C: TypedCommand>(&mut self, command: C, answer: Result<Committed, StoreError>) {
+    fn answers<C: TypedCommand>(&mut self, command: C, answer: &Result<Committed, StoreError>) {
         let mut batch = Batch::durable();
         batch.add(command);
-        self.oracle.arrived(SENDER, &batch, &answer, &self.backend);
+        self.oracle.arrived(SENDER, &batch, answer, &self.backend);
     }
 
     fn says<C: TypedCommand>(&mut self, command: C, outcome: Outcome) {
-        self.answers(command, Ok(Committed::Applied(Applied::new(vec![outcome], false))));
+        self.answers(command, &Ok(Committed::Applied(Applied::new(vec![outcome], false))));
     }
 
     fn now(&self) -> StoreTime {
@@ -217,7 +218,7 @@ fn attempts_that_are_miscounted_are_noticed() {
 fn a_sweep_before_the_term_is_noticed_to_the_millisecond() {
     let mut stage = Stage::new();
     stage.claims("high", 1, 1);
-    stage.passes(TERM - Duration::from_millis(1));
+    stage.passes(ALMOST);
     stage.sweeps("high", 1, Status::Pending);
     stage.broke(Promise::NotEarly);
 }
@@ -226,7 +227,7 @@ fn a_sweep_before_the_term_is_noticed_to_the_millisecond() {
 fn an_answer_to_what_was_never_applied_is_noticed() {
     let mut stage = Stage::new();
     let command = SweepExpired { sweep: TransitionId::from_bytes([7; 16]), limit: 9 };
-    stage.answers(command, Ok(Committed::Applied(Applied::new(vec![Outcome::Superseded], true))));
+    stage.answers(command, &Ok(Committed::Applied(Applied::new(vec![Outcome::Superseded], true))));
     stage.broke(Promise::Replay);
 }
 
@@ -238,7 +239,7 @@ fn a_current_guard_that_is_refused_is_noticed() {
     let guard = Guard { item: item.clone(), fence };
     let reason = Reason::StaleFence { item, shown: fence, current: Fence(2) };
     let command = SettleItem { guard, settle: Settle::Released, detail: String::new() };
-    stage.answers(command, Ok(Committed::Rejected(Rejection { index: 0, reason })));
+    stage.answers(command, &Ok(Committed::Rejected(Rejection { index: 0, reason })));
     stage.broke(Promise::CurrentGuard);
 }
 
@@ -257,7 +258,7 @@ fn a_gap_in_a_chain_and_a_step_told_twice_are_noticed() {
 fn a_second_owner_and_a_doubt_begun_again_are_noticed() {
     let mut stage = Stage::new();
     stage.begins(1, 1);
-    stage.passes(TERM - Duration::from_millis(1));
+    stage.passes(ALMOST);
     stage.begins(2, 2);
     stage.broke(Promise::OneOwner);
     let mut stage = Stage::new();
@@ -286,7 +287,7 @@ fn rows_that_are_not_there_and_trouble_of_the_store_are_noticed() {
     stage.broke(Promise::Rows);
     stage.answers(
         SweepExpired { sweep: TransitionId::from_bytes([7; 16]), limit: 9 },
-        Err(StoreError::Closed),
+        &Err(StoreError::Closed),
     );
     stage.broke(Promise::StoreSound);
 }
