@@ -227,10 +227,8 @@ impl Caller {
                     self.fences[one.lease.item] = one.lease.fence + 1;
                 }
             }
-            (Asked::Begin { operation, token, .. }, Some(Answer::Begun { .. })) => {
-                self.tokens[*operation].push(*token);
-            }
-            (Asked::Begin { operation, .. }, Some(Answer::Rejected(Why::InDoubt { token }))) => {
+            (Asked::Begin { operation, token, .. }, Some(Answer::Begun { .. }))
+            | (Asked::Begin { operation, .. }, Some(Answer::Rejected(Why::InDoubt { token }))) => {
                 self.tokens[*operation].push(*token);
             }
             (Asked::ReadOperation { operation }, Some(Answer::Operation(Some(row)))) => {
