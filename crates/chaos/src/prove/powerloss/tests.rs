@@ -169,7 +169,7 @@ fn damage_that_sqlite_does_not_see_is_found() {
         "UPDATE checkpoints SET evidence = x'00'",
         "UPDATE checkpoints SET sequence_number = sequence_number * 1000",
         "UPDATE checkpoints SET parent_link = zeroblob(32)",
-        "PRAGMA foreign_keys = OFF; UPDATE checkpoints SET task_id = 77",
+        "PRAGMA foreign_keys = OFF; UPDATE checkpoints SET task_id = task_id + 77",
     ] {
         let device = bench.machine.device();
         device.load(files.clone());
