@@ -27,6 +27,15 @@ struct TaskId(u64);
 #[derive(Debug)]
 pub(super) struct Spinning;
 
+/// Why a run stands still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The time is reached.
+    Reached,
+    /// A task asked for it, in this instant.
+    Interrupted,
+}
+
 /// Drives what is spawned through its [`Shared`] side.
 #[derive(Debug)]
 pub(super) struct Executor {
@@ -40,6 +49,7 @@ pub(super) struct Shared {
     core: Mutex<Core>,
     /// Tasks woken since the last look, in an order that may come from outside the seed: it is sorted before use.
     woken: Arc<Mutex<Vec<TaskId>>>,
+    is_interrupted: AtomicBool,
 }
 
 struct Core {
@@ -136,7 +146,8 @@ impl Executor {
             seats: (0..machines).map(|_| Seat::default()).collect(),
             slowness: fastrand::Rng::with_seed(seeds.u64(..)),
         };
-        let shared = Shared { core: Mutex::new(core), woken: Arc::default() };
+        let shared =
+            Shared { core: Mutex::new(core), woken: Arc::default(), is_interrupted: AtomicBool::new(false) };
         Self { shared: Arc::new(shared), choice: fastrand::Rng::with_seed(seeds.u64(..)), polls: 0 }
     }
 
@@ -145,16 +156,19 @@ impl Executor {
         self.polls
     }
 
-    /// Runs everything that is due up to `end`, which it then is.
-    pub(super) fn run_until(&mut self, end: Duration) -> Result<(), Spinning> {
+    /// Runs everything that is due up to `end`, which it then is, unless a task interrupts it.
+    pub(super) fn run_until(&mut self, end: Duration) -> Result<Stop, Spinning> {
         loop {
             while self.poll_one() {
+                if self.shared.is_interrupted.swap(false, Ordering::SeqCst) {
+                    return Ok(Stop::Interrupted);
+                }
                 if self.polls > POLLS_MAX {
                     return Err(Spinning);
                 }
             }
             if !self.shared.jump(end) {
-                return Ok(());
+                return Ok(Stop::Reached);
             }
         }
     }
@@ -240,6 +254,11 @@ impl Shared {
     /// True time since the beginning of the run.
     pub(super) fn now(&self) -> Duration {
         self.core.lock().now
+    }
+
+    /// Has the run stand still after the poll under way, so that something is done from outside in this instant.
+    pub(super) fn interrupt(&self) {
+        self.is_interrupted.store(true, Ordering::SeqCst);
     }
 
     /// Runs a future on a machine, as long as the process lives that asked for it.

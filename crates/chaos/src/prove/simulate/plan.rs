@@ -18,10 +18,11 @@ const DAY_MS: i64 = 24 * 3_600 * 1_000;
 const DRIFT_PPM_MAX: i32 = 20_000;
 
 /// Every fault that a run may meet, by the names that the report uses.
-pub(super) const FAULTS: [&str; 13] = [
+pub(super) const FAULTS: [&str; 14] = [
     "pause",
     "slow",
     "kill",
+    "kill_at_effect",
     "wall_step",
     "drift",
     "failed_commit",
@@ -83,6 +84,9 @@ pub(super) enum Fault {
     Slow { each: Duration, lasts: Duration },
     /// Its process ends, and another starts so much later.
     Kill(Duration),
+    /// Its process ends right after its next effect on the world, before anybody can know of it; another starts so
+    /// much later.
+    KillAtEffect(Duration),
     /// Its wall clock is stepped by so many milliseconds.
     WallStep(i64),
     /// So many hundredths of its messages meet a storm.
@@ -178,7 +182,7 @@ fn worker(rng: &mut fastrand::Rng, at: usize) -> WorkerPlan {
         machine: MachineId(MachineId::FIRST_WORKER + at),
         hands: rng.u32(1..=2),
         drift_ppm: if rng.bool() { rng.i32(-DRIFT_PPM_MAX..=DRIFT_PPM_MAX) } else { 0 },
-        is_careless: rng.u8(..3) == 0,
+        is_careless: rng.bool(),
     }
 }
 
@@ -198,7 +202,7 @@ fn event(rng: &mut fastrand::Rng, machines: usize) -> Event {
     let at = seconds(rng, 1, CHAOS.as_secs());
     let machine = MachineId(rng.usize(MachineId::OFFICE.0..machines));
     let worker = MachineId(rng.usize(MachineId::FIRST_WORKER..machines));
-    let (machine, fault) = match rng.u8(..20) {
+    let (machine, fault) = match rng.u8(..23) {
         0..3 => (worker, Fault::Pause(seconds(rng, 2, 400))),
         3..5 => (worker, Fault::Slow { each: seconds(rng, 1, 30), lasts: seconds(rng, 30, 400) }),
         5..9 => (machine, Fault::Kill(seconds(rng, 1, 120))),
@@ -209,6 +213,7 @@ fn event(rng: &mut fastrand::Rng, machines: usize) -> Event {
             (machine, Fault::Storm { kind, percent, lasts: seconds(rng, 10, 400) })
         }
         17..19 => (machine, Fault::Reorder { each: seconds(rng, 1, 12), lasts: seconds(rng, 30, 300) }),
+        19..22 => (worker, Fault::KillAtEffect(seconds(rng, 1, 120))),
         _ => (MachineId::SERVER, Fault::CacheLoss(if rng.bool() { 100 } else { rng.u8(10..=90) })),
     };
     Event { at, machine, fault }
@@ -230,6 +235,9 @@ impl fmt::Display for Event {
             Fault::Pause(lasts) => write!(f, ": pause for {lasts:?}"),
             Fault::Slow { each, lasts } => write!(f, ": slow by up to {each:?} a step for {lasts:?}"),
             Fault::Kill(down) => write!(f, ": kill, start again after {down:?}"),
+            Fault::KillAtEffect(down) => {
+                write!(f, ": kill right after the next effect, start again after {down:?}")
+            }
             Fault::WallStep(millis) => write!(f, ": step of the wall clock by {millis} ms"),
             Fault::Storm { kind, percent, lasts } => {
                 write!(f, ": {} for {percent} % of its messages for {lasts:?}", kind.name())

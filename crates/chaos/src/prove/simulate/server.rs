@@ -268,13 +268,14 @@ fn unknown() -> StoreError {
     StoreError::Unknown { source: "the answer was lost in a storm".into() }
 }
 
-/// The same without the guards of checkpoints.
+/// The same without the guards of checkpoints and results.
 fn unguarded(batch: &Batch) -> Batch {
     let mut bare = Batch::new(batch.durability()).wait_at_most(batch.wait());
     for entry in batch.entries() {
         match entry.command.clone() {
             Command::AppendCheckpoint(command) => _ = bare.add(command),
             Command::RecordVerification(command) => _ = bare.add(command),
+            Command::FinishOperation(command) => _ = bare.add(command),
             _ => return batch.clone(),
         }
     }

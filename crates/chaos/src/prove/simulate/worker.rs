@@ -257,8 +257,10 @@ impl Worker {
                     self.oracle.lock().broken(Promise::CallKept, error.to_string());
                     return Err(trouble(error));
                 }
-                LedgerError::InDoubt(doubt) if self.plant == Some(Plant::RerunDoubt) => {
-                    self.touch(step, &key, doubt.token).await;
+                LedgerError::InDoubt(doubt)
+                    if self.plant == Some(Plant::RerunDoubt) && step.effect() == Effect::AtMostOnce =>
+                {
+                    self.oracle.lock().effect(&key, doubt.token, false);
                     return Ok(());
                 }
                 LedgerError::InDoubt(_) if doubts < DOUBT_TRIES => {
@@ -316,6 +318,7 @@ impl Worker {
         }
         let is_idempotent = step.effect() == Effect::Idempotent;
         let says = self.oracle.lock().effect(key, token, is_idempotent);
+        self.oracle.lock().dies(self.own.machine);
         self.dawdle(10, slowest / 2 + 10).await;
         match says {
             Some(says) => ToolOutput::Succeeded(says.into()),

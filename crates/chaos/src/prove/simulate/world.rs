@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use steadfast_store::InvalidSpan;
 
 use super::backend::Backend;
-use super::executor::{Executor, Spinning};
+use super::executor::{Executor, Spinning, Stop};
 use super::link::Link;
 use super::machine::{self, MachineId};
 use super::office::Office;
@@ -170,13 +170,19 @@ impl World {
     fn all(&mut self) -> Result<Result<(), Spinning>, InvalidSpan> {
         let mut abandoned = Vec::new();
         let last_reclaim = CHAOS + self.plan.term + self.plan.sweep_period * 11 / 10 + RECLAIM_SLACK;
-        while let Some(((at, _), entry)) = self.agenda.pop_first() {
-            if self.executor.run_until(at).is_err() {
-                return Ok(Err(Spinning));
+        while let Some((&(at, number), _)) = self.agenda.first_key_value() {
+            match self.executor.run_until(at) {
+                Err(spinning) => return Ok(Err(spinning)),
+                Ok(Stop::Interrupted) => {
+                    self.end_the_doomed();
+                    continue;
+                }
+                Ok(Stop::Reached) => {}
             }
             if self.is_broken() {
                 return Ok(Ok(()));
             }
+            let Some(entry) = self.agenda.remove(&(at, number)) else { continue };
             self.act(entry)?;
             if matches!(entry, Entry::Heal) {
                 abandoned = self.oracle.lock().abandoned();
@@ -209,6 +215,16 @@ impl World {
         Ok(Ok(()))
     }
 
+    /// Ends the processes that were to end with their last effect.
+    fn end_the_doomed(&mut self) {
+        let dying = std::mem::take(&mut self.oracle.lock().outside.dying);
+        for (machine, down) in dying {
+            self.executor.kill(machine);
+            self.oracle.lock().fired("kill_at_effect");
+            self.at(self.executor.shared.now() + down, Entry::Restart(machine));
+        }
+    }
+
     fn is_broken(&self) -> bool {
         !self.oracle.lock().all_broken().is_empty()
     }
@@ -232,6 +248,7 @@ impl World {
             Entry::Straighten(machine) => self.server.delay(machine, Duration::ZERO),
             Entry::Heal => {
                 let rest = std::mem::take(&mut self.agenda);
+                self.oracle.lock().outside.doomed.clear();
                 for (_, entry) in rest.into_iter().filter(|(_, entry)| !matches!(entry, Entry::Event(_))) {
                     self.act(entry)?;
                 }
@@ -258,6 +275,9 @@ impl World {
                     self.oracle.lock().fired("kill");
                 }
                 self.at(now + down, Entry::Restart(machine));
+            }
+            Fault::KillAtEffect(down) => {
+                self.oracle.lock().outside.doomed.insert(machine, down);
             }
             Fault::WallStep(millis) => {
                 self.executor.adjust(machine, |machine| machine.wall_ms = millis);

@@ -347,6 +347,14 @@ impl Oracle {
         Some(says)
     }
 
+    /// A machine has had an effect: whether its process ends with it.
+    pub(super) fn dies(&mut self, machine: MachineId) -> bool {
+        let Some(down) = self.outside.doomed.remove(&machine) else { return false };
+        self.outside.dying.push((machine, down));
+        self.shared.interrupt();
+        true
+    }
+
     /// A caller was handed an output.
     pub(super) fn delivered(&mut self, key: &OperationKey, output: &[u8]) {
         if let Some(first) = self.outside.delivered(key, output) {

@@ -44,6 +44,10 @@ pub(in super::super) struct Outside {
     /// Effects of idempotent tools that happened again: the price of a crash.
     pub(in super::super) repeated: u64,
     pub(in super::super) asked: u64,
+    /// Machines whose next effect is the last thing that their process does.
+    pub(in super::super) doomed: BTreeMap<MachineId, Duration>,
+    /// Those that have had it, and after how long they start again.
+    pub(in super::super) dying: Vec<(MachineId, Duration)>,
 }
 
 impl Outside {
