@@ -322,7 +322,9 @@ mod tests {
         let mut files = Files::default();
         files.set(Name::Log, Some(vec![1; PAGE]));
         let mut storage = Storage::holding(&files);
-        ops.iter().for_each(|op| storage.play(op));
+        for op in ops {
+            storage.play(op);
+        }
         storage
     }
 
