@@ -145,7 +145,7 @@ pub(super) fn examine_all(
             storage.play(&recording.ops[played]);
             played += 1;
         }
-        let fault = choose(&storage, recording.setup, rng);
+        let fault = choose(&storage, recording, rng);
         let files = storage.image(fault, rng);
         examined.push(examine(bench, recording, (cut, fault), files, rng));
     }
@@ -153,8 +153,9 @@ pub(super) fn examine_all(
 }
 
 /// Among the classes that can do something here; a rare one at least every other time.
-fn choose(storage: &Storage, setup: Setup, rng: &mut fastrand::Rng) -> Fault {
-    let offered = storage.faults(setup.garbles.map(usize::from));
+fn choose(storage: &Storage, recording: &Recording, rng: &mut fastrand::Rng) -> Fault {
+    let garbles = recording.setup.garbles.map(usize::from);
+    let offered = storage.faults(garbles, garbles.is_some() || recording.inherits);
     let wants_rare = rng.bool();
     let (rare, usual): (Vec<_>, Vec<_>) = offered.into_iter().partition(|fault| fault.is_rare());
     let among = if wants_rare && !rare.is_empty() { rare } else { usual };
@@ -230,7 +231,7 @@ fn recovered(
     for op in &second.ops[..cut] {
         storage.play(op);
     }
-    let fault = choose(&storage, second.setup, rng);
+    let fault = choose(&storage, &second, rng);
     let image = storage.image(fault, rng);
     let found = match bench.look_deeply(image) {
         Ok(look) => judge_second(recording, first, &second, (cut, fault), &look).err(),
