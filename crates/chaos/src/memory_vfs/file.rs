@@ -107,7 +107,7 @@ unsafe extern "C" fn read(
     // SAFETY: SQLite calls methods of open files only, and gives room for so many bytes.
     let (file, buffer) =
         unsafe { (own(file), slice::from_raw_parts_mut(buffer.cast::<u8>(), place(amount.into()))) };
-    let fill = |content: &[u8], buffer: &mut [u8]| {
+    let copy_from = |content: &[u8], buffer: &mut [u8]| {
         let rest = content.get(place(offset)..).unwrap_or_default();
         let count = rest.len().min(buffer.len());
         buffer[..count].copy_from_slice(&rest[..count]);
@@ -116,8 +116,10 @@ unsafe extern "C" fn read(
         count == buffer.len()
     };
     let is_whole = match &file.kind {
-        Kind::Named { name, .. } => fill(file.device.state().files.get(*name).unwrap_or_default(), buffer),
-        Kind::Temporary(content) => fill(content, buffer),
+        Kind::Named { name, .. } => {
+            copy_from(file.device.state().files.get(*name).unwrap_or_default(), buffer)
+        }
+        Kind::Temporary(content) => copy_from(content, buffer),
     };
     if is_whole { ffi::SQLITE_OK } else { ffi::SQLITE_IOERR_SHORT_READ }
 }

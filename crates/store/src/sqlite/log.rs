@@ -276,8 +276,13 @@ mod tests {
     impl LogFile for Kept {
         fn sync(&self) -> io::Result<()> {
             self.fails(Fails::Sync)?;
-            let ends =
-                self.written.lock().unwrap().iter().map(|(offset, length)| *offset as usize + length).max();
+            let ends = self
+                .written
+                .lock()
+                .unwrap()
+                .iter()
+                .map(|(offset, length)| usize::try_from(*offset).unwrap() + length)
+                .max();
             *self.synced.lock().unwrap() = ends.unwrap_or(0);
             Ok(())
         }

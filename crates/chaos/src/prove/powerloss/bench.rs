@@ -41,13 +41,12 @@ impl Bench {
     pub(super) fn look_deeply(&mut self, files: Files) -> Result<Look, Trouble> {
         let audit = look::open(&self.viewer, files)?;
         let mut look = look::look(&audit)?;
-        let chains = match self.chains.get(&look.contents) {
-            Some(known) => known.clone(),
-            None => {
-                let broken = look::broken_chains(&audit)?;
-                self.chains.insert(look.contents, broken.clone());
-                broken
-            }
+        let chains = if let Some(known) = self.chains.get(&look.contents) {
+            known.clone()
+        } else {
+            let broken = look::broken_chains(&audit)?;
+            self.chains.insert(look.contents, broken.clone());
+            broken
         };
         look.complaints.extend(chains);
         Ok(look)

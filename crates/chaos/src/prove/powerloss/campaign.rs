@@ -6,7 +6,7 @@ use super::bench::Bench;
 use super::deed::Deed;
 use super::fault::Fault;
 use super::judge::{Broken, Kind, judge};
-use super::look::Contents;
+use super::look::{Contents, Look};
 use super::script::Author;
 use super::session::{Recording, Session, Setup};
 use super::storage::Storage;
@@ -40,7 +40,8 @@ impl Variant {
             3 => Some(4096),
             _ => None,
         };
-        Self { is_new: script % 4 == 0, garbles, fails: script % 3 != 0, rule: SyncRule::Honest }
+        let (is_new, fails) = (script.is_multiple_of(4), !script.is_multiple_of(3));
+        Self { is_new, garbles, fails, rule: SyncRule::Honest }
     }
 }
 
@@ -101,7 +102,7 @@ pub(super) fn perform(
     let start = if variant.is_new { Files::default() } else { made(bench, setup)? };
     let mut session = Session::open(bench, start, setup)?;
     let mut author = Author::new(rng.fork(), session.env.clone());
-    for _ in 0..rng.usize(14..24) {
+    for _ in 0..rng.usize(12..20) {
         if variant.fails && rng.u8(0..8) == 0 {
             let name = if rng.u8(0..4) == 0 { Name::Database } else { Name::Log };
             session.device().fail_syncs(name, rng.u32(1..4));
@@ -144,7 +145,7 @@ pub(super) fn examine_all(
             storage.play(&recording.ops[played]);
             played += 1;
         }
-        let fault = choose(&storage, recording.setup, rng);
+        let fault = choose(&storage, recording, rng);
         let files = storage.image(fault, rng);
         examined.push(examine(bench, recording, (cut, fault), files, rng));
     }
@@ -152,8 +153,9 @@ pub(super) fn examine_all(
 }
 
 /// Among the classes that can do something here; a rare one at least every other time.
-fn choose(storage: &Storage, setup: Setup, rng: &mut fastrand::Rng) -> Fault {
-    let offered = storage.faults(setup.garbles.map(usize::from));
+fn choose(storage: &Storage, recording: &Recording, rng: &mut fastrand::Rng) -> Fault {
+    let garbles = recording.setup.garbles.map(usize::from);
+    let offered = storage.faults(garbles, garbles.is_some() || recording.inherits);
     let wants_rare = rng.bool();
     let (rare, usual): (Vec<_>, Vec<_>) = offered.into_iter().partition(|fault| fault.is_rare());
     let among = if wants_rare && !rare.is_empty() { rare } else { usual };
@@ -203,11 +205,11 @@ type Second = ((&'static str, Fault), Option<Broken>);
 fn recovered(
     bench: &mut Bench,
     recording: &Recording,
-    cut: usize,
+    first: usize,
     files: Files,
     rng: &mut fastrand::Rng,
 ) -> Result<Second, Trouble> {
-    let last = recording.appended.iter().rev().find(|(at, deed, _)| *at <= cut && is_durable(deed));
+    let last = recording.appended.iter().rev().find(|(at, deed, _)| *at <= first && is_durable(deed));
     let setup = Setup { rule: SyncRule::Honest, seed: rng.u64(..), boot: 1, ..recording.setup };
     let mut session = Session::open(bench, files, setup)?;
     let mut broken = None;
@@ -226,11 +228,36 @@ fn recovered(
     }
     let cut = rng.usize(0..=second.ops.len());
     let mut storage = Storage::holding(&second.start);
-    second.ops[..cut].iter().for_each(|op| storage.play(op));
-    let fault = choose(&storage, second.setup, rng);
+    for op in &second.ops[..cut] {
+        storage.play(op);
+    }
+    let fault = choose(&storage, &second, rng);
     let image = storage.image(fault, rng);
-    let (_, found) = held_against(bench, &second, (cut, fault), image);
+    let found = match bench.look_deeply(image) {
+        Ok(look) => judge_second(recording, first, &second, (cut, fault), &look).err(),
+        Err(trouble) => Some(Broken::new(Kind::Corrupt, trouble)),
+    };
     Ok(((boundary::name(&second.ops, cut), fault), broken.or(found)))
+}
+
+/// What is there after the second cut. Until the store has promised anything anew, relaxed commits that the first cut
+/// had left may still go, as long as all goes that came after them: a device that garbles sectors may take them when the
+/// store writes on behind them.
+fn judge_second(
+    recording: &Recording,
+    first: usize,
+    second: &Recording,
+    (cut, fault): (usize, Fault),
+    look: &Look,
+) -> Result<(), Broken> {
+    let judged = judge(second, cut, fault, look);
+    let has_promised = second.promises.iter().any(|promise| promise.at <= cut);
+    match judged {
+        Err(Broken { kind: Kind::Torn, .. }) if !has_promised => {
+            judge(recording, first, Fault::Dropped, look)
+        }
+        judged => judged,
+    }
 }
 
 fn is_durable(deed: &Deed) -> bool {

@@ -78,7 +78,7 @@ impl Author {
     fn bytes(&mut self) -> Vec<u8> {
         // Mostly some hundred; now and then more than a page, which then stands on pages of its own.
         let length =
-            if self.rng.u8(0..24) == 0 { self.rng.usize(4_200..5_000) } else { self.rng.usize(20..300) };
+            if self.rng.u8(0..40) == 0 { self.rng.usize(4_200..4_600) } else { self.rng.usize(20..160) };
         (0..length).map(|_| self.rng.u8(..)).collect()
     }
 
@@ -291,10 +291,8 @@ impl Author {
 
     fn learn_one(&mut self, command: &Command, outcome: &Outcome) {
         match (command, outcome) {
-            (Command::CreateTask(create), _) => {
-                if !self.tasks.iter().any(|told| told.id == create.task) {
-                    self.tasks.push(Told { id: create.task.clone(), checkpoints: Vec::new() });
-                }
+            (Command::CreateTask(create), _) if !self.tasks.iter().any(|told| told.id == create.task) => {
+                self.tasks.push(Told { id: create.task.clone(), checkpoints: Vec::new() });
             }
             (Command::AppendCheckpoint(append), _) => {
                 if let Some(told) = self.tasks.iter_mut().find(|told| told.id == append.task) {

@@ -46,6 +46,7 @@ pub(super) struct Session {
     promises: Vec<Promise>,
     appended: Vec<(usize, Deed, u64)>,
     broken: Vec<String>,
+    inherits: bool,
     pub(super) env: Env,
     pub(super) clock: Arc<ManualClock>,
 }
@@ -82,6 +83,8 @@ pub(super) struct Recording {
     /// Checkpoints that were acknowledged: when, by which batch, under which number.
     pub(super) appended: Vec<(usize, Deed, u64)>,
     pub(super) setup: Setup,
+    /// Whether the store was closed with a log left behind, and opened again in the same boot.
+    pub(super) inherits: bool,
     /// What was wrong without any power cut.
     pub(super) broken: Vec<String>,
     pub(super) failed_syncs: usize,
@@ -109,8 +112,21 @@ impl Session {
             .with_rng(Arc::new(SeededRng::new(setup.seed)))
             .with_failpoints(failpoints);
         let (promises, appended, broken) = Default::default();
-        let mut session =
-            Self { device, trace, core: None, options, setup, start, promises, appended, broken, env, clock };
+        let (core, inherits) = (None, false);
+        let mut session = Self {
+            device,
+            trace,
+            core,
+            options,
+            setup,
+            start,
+            promises,
+            appended,
+            broken,
+            inherits,
+            env,
+            clock,
+        };
         session.reopen(bench)?;
         // The schema and the clock were committed under FULL.
         session.promise(Durability::Durable);
@@ -119,7 +135,9 @@ impl Session {
 
     /// Closes the store if it is open, and opens it again.
     pub(super) fn reopen(&mut self, bench: &Bench) -> Result<(), Trouble> {
+        let is_again = self.core.is_some();
         self.close();
+        self.inherits |= is_again && self.device.length(Name::Log) > 0;
         bench.mirror.show_log(self.device)?;
         self.device.set_rule(SyncRule::Honest);
         let opened = SqliteCore::open(&self.options, self.env.clone());
@@ -249,8 +267,8 @@ impl Session {
             let from = states.last().map_or(0, |state| state.at);
             states.push(State { at, from, contents });
         }
-        let Self { promises, appended, setup, broken, .. } = self;
-        Ok(Recording { start, ops, states, promises, appended, setup, broken, failed_syncs })
+        let Self { promises, appended, setup, inherits, broken, .. } = self;
+        Ok(Recording { start, ops, states, promises, appended, setup, inherits, broken, failed_syncs })
     }
 }
 

@@ -204,14 +204,15 @@ impl Storage {
         at.into_iter().map(|at| &self.bodies[at])
     }
 
-    /// Which classes can do something now, on a device that garbles `sector` bytes at once if it does at all.
-    pub(super) fn faults(&self, garbles: Option<usize>) -> Vec<Fault> {
+    /// Which classes can do something now, on a device that garbles so many bytes at once if it does at all. Whether a
+    /// log that is written over itself as a whole is spared garbage: see the module.
+    pub(super) fn faults(&self, garbles: Option<usize>, spares_rewrite: bool) -> Vec<Fault> {
         let has = |wanted: fn(&Change) -> bool| self.reachable().any(|body| body.pending.iter().any(wanted));
         let writes = has(|change| matches!(change, Change::Write { .. }));
         let cuts = has(|change| matches!(change, Change::Truncate { .. }));
         let stale = self.reachable().any(|body| !body.stale.is_empty());
         let entries = self.seen != self.held;
-        let rewrites = has(is_rewrite);
+        let rewrites = spares_rewrite && has(is_rewrite);
         let can = |fault: &Fault| match fault {
             Fault::Kept => true,
             Fault::Dropped | Fault::Reordered => writes || cuts || stale || entries,
@@ -322,7 +323,9 @@ mod tests {
         let mut files = Files::default();
         files.set(Name::Log, Some(vec![1; PAGE]));
         let mut storage = Storage::holding(&files);
-        ops.iter().for_each(|op| storage.play(op));
+        for op in ops {
+            storage.play(op);
+        }
         storage
     }
 
@@ -398,7 +401,7 @@ mod tests {
         let mut ops = failed.to_vec();
         ops.push(sync(Name::Log, false, Took::Done));
         let storage = played(&ops);
-        assert!(storage.faults(None).contains(&Fault::LostAfterFailedSync));
+        assert!(storage.faults(None, false).contains(&Fault::LostAfterFailedSync));
         assert_eq!(
             log(&storage, Fault::LostAfterFailedSync).unwrap()[0],
             1,
@@ -409,15 +412,15 @@ mod tests {
         let storage = played(&[&failed[..], &again[..]].concat());
         let content = log(&storage, Fault::Dropped).unwrap();
         assert_eq!((content[0], content[9]), (2, 3), "the page was dirty again as a whole");
-        assert!(!storage.faults(None).contains(&Fault::LostAfterFailedSync));
+        assert!(!storage.faults(None, false).contains(&Fault::LostAfterFailedSync));
     }
 
     #[test]
     fn a_class_is_offered_only_where_it_can_do_something() {
-        assert_eq!(played(&[]).faults(Some(512)), [Fault::Kept]);
+        assert_eq!(played(&[]).faults(Some(512), false), [Fault::Kept]);
         let storage = played(&[wrote(Name::Log, 0, &[2])]);
-        assert!(storage.faults(Some(512)).contains(&Fault::Garbled512));
-        assert!(!storage.faults(Some(4_096)).contains(&Fault::Garbled512));
-        assert!(!storage.faults(None).iter().any(|fault| fault.is_rare()));
+        assert!(storage.faults(Some(512), false).contains(&Fault::Garbled512));
+        assert!(!storage.faults(Some(4_096), false).contains(&Fault::Garbled512));
+        assert!(!storage.faults(None, false).iter().any(|fault| fault.is_rare()));
     }
 }

@@ -118,7 +118,9 @@ fn a_batch_that_was_answered_to_have_failed_too_early_is_found() {
         });
         planted += 1;
         let mut storage = Storage::holding(&recording.start);
-        recording.ops[..=at].iter().for_each(|op| storage.play(op));
+        for op in &recording.ops[..=at] {
+            storage.play(op);
+        }
         let image = storage.image(Fault::Kept, &mut rng(0));
         let (_, broken) = held_against(&mut bench, &recording, (at + 1, Fault::Kept), image);
         assert!(matches!(broken, Some(Broken { kind: Kind::Lost, .. })), "{broken:?}");
@@ -146,7 +148,9 @@ fn going_on_after_a_failed_sync_without_writing_the_log_again_loses_what_is_ackn
     let (ops, _) = device.take_recording();
     drop(database);
     let mut storage = Storage::holding(&start);
-    ops.iter().for_each(|op| storage.play(op));
+    for op in &ops {
+        storage.play(op);
+    }
     let rows = |fault| {
         device.load(storage.image(fault, &mut rng(1)));
         let count = "SELECT group_concat(x) FROM t";
@@ -161,7 +165,9 @@ fn damage_that_sqlite_does_not_see_is_found() {
     let mut bench = bench();
     let recording = perform(&mut bench, plain(SyncRule::Honest), &mut rng(4)).unwrap();
     let mut storage = Storage::holding(&recording.start);
-    recording.ops.iter().for_each(|op| storage.play(op));
+    for op in &recording.ops {
+        storage.play(op);
+    }
     let files = storage.image(Fault::Kept, &mut rng(0));
     assert!(bench.look_deeply(files.clone()).unwrap().complaints.is_empty());
     for damage in [
@@ -169,7 +175,8 @@ fn damage_that_sqlite_does_not_see_is_found() {
         "UPDATE checkpoints SET evidence = x'00'",
         "UPDATE checkpoints SET sequence_number = sequence_number * 1000",
         "UPDATE checkpoints SET parent_link = zeroblob(32)",
-        "PRAGMA foreign_keys = OFF; UPDATE checkpoints SET task_id = task_id + 77",
+        "PRAGMA foreign_keys = OFF;
+         UPDATE checkpoints SET task_id = 77 WHERE task_id = (SELECT min(task_id) FROM checkpoints)",
     ] {
         let device = bench.machine.device();
         device.load(files.clone());

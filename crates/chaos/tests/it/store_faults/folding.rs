@@ -59,14 +59,18 @@ fn nothing_is_lost_when_the_file_does_not_take_what_is_folded() {
 
 #[test]
 fn a_log_is_not_folded_while_syncs_fail() {
-    let syncs_fail = SyncFails { file: Which::Log, nth: 2, lasting: true };
-    let large = |number| Commit(relaxed(number).sized(LARGE));
-    let place = Place::new();
-    // The first is folded, in vain; after that nothing is tried until a marker has synced.
-    let report = place.run(&[OPEN, syncs_fail, large(1), large(2), large(3), Read, Kill]);
-    report.told_exactly(&[Applied, Failed, Failed]);
-    assert_eq!((report.folds, report.rewrites), (1, 0));
-    place.audit(&report.told);
+    // The first is folded, in vain, or not even that where relaxed commits are to be synced before; after that nothing
+    // is tried until a marker has synced.
+    for (first, nth, folds) in [(durable(1), 3, 1), (relaxed(1), 2, 0)] {
+        let syncs_fail = SyncFails { file: Which::Log, nth, lasting: true };
+        let large = |number| Commit(relaxed(number).sized(LARGE));
+        let place = Place::new();
+        let report =
+            place.run(&[OPEN, syncs_fail, Commit(first.sized(LARGE)), large(2), large(3), Read, Kill]);
+        report.told_exactly(&[Applied, Failed, Failed]);
+        assert_eq!((report.folds, report.rewrites), (folds, 0));
+        place.audit(&report.told);
+    }
 }
 
 #[test]
