@@ -4,6 +4,7 @@
 //! campaign names must have happened.
 
 mod args;
+pub mod fuzz;
 mod record;
 
 use crate::case::Case;
@@ -14,4 +15,4 @@ pub use args::ProveArgs;
 pub const NAME: &str = "prove";
 
 /// The campaigns, in the order they run.
-pub const CAMPAIGNS: &[Case] = &[];
+pub const CAMPAIGNS: &[Case] = &[fuzz::FUZZ];
