@@ -46,7 +46,12 @@ impl LibFuzzer {
 
     /// Runs each target for `time`, from its committed corpus. What it finds beside that is kept in the campaign's folder
     /// only.
-    pub(super) fn run(&self, context: &mut Context, targets: &[Target], time: Duration) -> Result<(), CaseError> {
+    pub(super) fn run(
+        &self,
+        context: &mut Context,
+        targets: &[Target],
+        time: Duration,
+    ) -> Result<(), CaseError> {
         context.findings.notes.push(format!("{}, {} s for each target", self.version, time.as_secs()));
         let (mut executions, mut failed) = (0, 0);
         for target in targets {
@@ -117,7 +122,8 @@ fn told(target: &Target, output: &Output, said: &str, found: &Path) -> String {
     let lines: Vec<&str> = said.lines().collect();
     let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
     let inputs = fs::read_dir(found).into_iter().flatten().flatten().map(|entry| entry.path());
-    let failed = inputs.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("failed-")));
+    let failed = inputs
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("failed-")));
     let replays: Vec<String> = failed.map(|path| super::replay(target, &path)).collect();
     format!("libFuzzer, {name}: {} ({})\n{tail}\n{}", output.status, executed(said), replays.join("\n"))
 }
@@ -128,7 +134,10 @@ mod tests {
 
     #[test]
     fn the_closing_statistics_tell_how_often_a_target_was_run() {
-        assert_eq!(executed("Done 7\nstat::number_of_executed_units: 123456\nstat::new_units_added: 3\n"), 123_456);
+        assert_eq!(
+            executed("Done 7\nstat::number_of_executed_units: 123456\nstat::new_units_added: 3\n"),
+            123_456
+        );
         assert_eq!(executed("it broke off"), 0);
     }
 }

@@ -180,7 +180,8 @@ fn report(context: &mut Context, all: &[Tried], replayed: usize, took: Duration)
     #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = executions as f64 / took.as_secs_f64().max(f64::EPSILON);
     context.check(Figure::new("executions_per_second", rate, Unit::PerSecond).reported());
-    let told: Vec<String> = per_target.iter().map(|(name, executions)| format!("{name} {executions}")).collect();
+    let told: Vec<String> =
+        per_target.iter().map(|(name, executions)| format!("{name} {executions}")).collect();
     context.findings.notes.push(format!("executions: {}", told.join(", ")));
 }
 

@@ -58,7 +58,8 @@ fn change(input: &mut Vec<u8>, corpus: &[Vec<u8>], rng: &mut Rng) {
         }
         _ => {
             let length = rng.usize(1..=8);
-            let bytes: Vec<u8> = std::iter::repeat_with(|| EDGES[rng.usize(0..EDGES.len())]).take(length).collect();
+            let bytes: Vec<u8> =
+                std::iter::repeat_with(|| EDGES[rng.usize(0..EDGES.len())]).take(length).collect();
             drop(input.splice(at..at, bytes));
         }
     }

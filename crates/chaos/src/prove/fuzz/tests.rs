@@ -74,7 +74,8 @@ fn a_planted_panic_is_reported_with_its_shrunk_input_and_what_replays_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut context = context(folder.path(), 2_000);
     let honest = TARGETS.iter().find(|target| target.name == "digests").unwrap();
-    let planted = Target { run: planted_panic, ..*TARGETS.iter().find(|target| target.name == "outcome").unwrap() };
+    let planted =
+        Target { run: planted_panic, ..*TARGETS.iter().find(|target| target.name == "outcome").unwrap() };
     fuzz(&mut context, &[*honest, planted]).unwrap();
     let failed = context.findings.checks.iter().find(|check| check.name == "targets_failed").unwrap();
     assert!(failed.is_failure() && failed.value.to_bits() == 1_f64.to_bits(), "{failed:?}");
@@ -85,15 +86,22 @@ fn a_planted_panic_is_reported_with_its_shrunk_input_and_what_replays_it() {
     let (_, input) = note.split_once("replay: cp ").unwrap();
     let input = input.split_whitespace().next().unwrap();
     assert_eq!(fs::read(input).unwrap()[0], b'{');
-    assert!(note.ends_with("crates/chaos/fuzz/corpus/outcome/ && cargo test -p steadfast-chaos --lib prove::fuzz"));
+    assert!(
+        note.ends_with(
+            "crates/chaos/fuzz/corpus/outcome/ && cargo test -p steadfast-chaos --lib prove::fuzz"
+        )
+    );
 }
 
 #[test]
 fn targets_that_hold_pass_and_say_how_often_they_were_run() {
     let folder = tempfile::tempdir().unwrap();
     let mut context = context(folder.path(), 300);
-    let targets: Vec<Target> =
-        TARGETS.iter().filter(|target| ["digests", "outcome", "ids"].contains(&target.name)).copied().collect();
+    let targets: Vec<Target> = TARGETS
+        .iter()
+        .filter(|target| ["digests", "outcome", "ids"].contains(&target.name))
+        .copied()
+        .collect();
     fuzz(&mut context, &targets).unwrap();
     let findings = &context.findings;
     assert_eq!((findings.planned, findings.succeeded), (300, 300), "{:?}", findings.notes);

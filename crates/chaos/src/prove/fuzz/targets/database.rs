@@ -100,7 +100,8 @@ fn reseal(log: &mut [u8]) {
 
 fn checksum([mut one, mut two]: [u32; 2], bytes: &[u8], is_big_endian: bool) -> [u32; 2] {
     let (words, _) = bytes.as_chunks::<4>();
-    let word = |bytes: [u8; 4]| if is_big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) };
+    let word =
+        |bytes: [u8; 4]| if is_big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) };
     let (pairs, _) = words.as_chunks::<2>();
     for [first, second] in pairs {
         one = one.wrapping_add(word(*first)).wrapping_add(two);

@@ -16,7 +16,10 @@ pub fn evidence(data: &[u8]) -> Met {
     let Ok(payload) = Payload::new(data.to_vec()) else { return Met::Refused };
     let Ok(pack) = EvidencePack::from_payload(&payload) else { return Met::Refused };
     for piece in pack.pieces() {
-        assert!(!piece.to_string().contains(char::is_control), "the name of a piece leaves its line: {piece}");
+        assert!(
+            !piece.to_string().contains(char::is_control),
+            "the name of a piece leaves its line: {piece}"
+        );
         if let Some(path) = path_of(piece) {
             assert!(stays_below(path), "stored evidence names a path outside of its base: {path:?}");
         }
@@ -55,8 +58,8 @@ fn path_of(piece: &Piece) -> Option<&str> {
 /// The rule for paths, said once more and otherwise.
 pub(super) fn stays_below(path: &str) -> bool {
     let has_bounds = !path.is_empty() && path.len() <= PATH_BYTES_MAX && !path.contains('\0');
-    let leads_up = Path::new(path).components().any(|part| {
-        !matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir)
-    });
+    let leads_up = Path::new(path)
+        .components()
+        .any(|part| !matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
     has_bounds && !leads_up
 }

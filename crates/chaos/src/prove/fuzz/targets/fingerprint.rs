@@ -3,9 +3,9 @@
 use serde_json::{Map, Value};
 use steadfast_idempotency::{LlmCacheOptions, LlmRequest};
 
+use super::Met;
 use super::answer::key_of;
 use super::input::Input;
-use super::Met;
 
 /// Two requests, each of three lines: tenant, model, body as JSON; the body of the second is all that is left. Where
 /// that is no JSON, the second is the first with one leaf changed.
@@ -27,7 +27,8 @@ pub fn fingerprint(data: &[u8]) -> Met {
         tenant: tenant_of(&other_tenant, switches & 2 != 0),
         ..LlmRequest::new(other_model, other_body)
     };
-    let ignored_fields = if switches & 4 == 0 { Vec::new() } else { vec!["user".to_owned(), "id".to_owned()] };
+    let ignored_fields =
+        if switches & 4 == 0 { Vec::new() } else { vec!["user".to_owned(), "id".to_owned()] };
     let options = LlmCacheOptions { ignored_fields, ..LlmCacheOptions::default() };
 
     let key = key_of(&one, options.clone());

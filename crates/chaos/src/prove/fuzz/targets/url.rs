@@ -42,8 +42,13 @@ fn read(text: &str) -> bool {
     };
     let (path, query) = parts(text);
     assert_eq!(options.path.to_str(), path, "{text:?} names another file");
-    assert!((100..=1_000_000).contains(&options.wal_pages) && (1..=64).contains(&options.readers), "{text:?}");
-    let last = |option: &str| query.split('&').rfind(|pair| pair.starts_with(option)).map(|pair| &pair[option.len()..]);
+    assert!(
+        (100..=1_000_000).contains(&options.wal_pages) && (1..=64).contains(&options.readers),
+        "{text:?}"
+    );
+    let last = |option: &str| {
+        query.split('&').rfind(|pair| pair.starts_with(option)).map(|pair| &pair[option.len()..])
+    };
     for (option, set) in [("create=", options.create), ("psow=", options.powersafe_overwrite)] {
         assert_eq!(last(option).unwrap_or("1"), if set { "1" } else { "0" }, "{option} of {text:?}");
     }
@@ -67,7 +72,8 @@ fn parts(text: &str) -> (Option<&str>, &str) {
 /// Opens a file of that name in a folder of its own: afterwards that folder has it, or nothing at all.
 #[allow(clippy::expect_used, reason = "without a folder there is nothing to try")]
 fn opened(name: &str, query: &str) {
-    let name: String = name.chars().map(|letter| if matches!(letter, '/' | '\0' | '?') { '_' } else { letter }).collect();
+    let name: String =
+        name.chars().map(|letter| if matches!(letter, '/' | '\0' | '?') { '_' } else { letter }).collect();
     let is_a_file = !matches!(name.as_str(), "" | "." | "..") && name.len() <= NAME_BYTES_MAX;
     // Another VFS keeps its files elsewhere.
     if !is_a_file || query.contains("vfs") {

@@ -132,7 +132,8 @@ fn checkpoint(found: &Checkpoint, seen: &mut Seen) {
         .find(|(task, number)| image::checkpoint(*task, *number) == found.header.id);
     match &found.payload {
         Ok(state) => {
-            let states = || (0..TASKS.len()).flat_map(|task| (1..=CHECKPOINTS).map(move |n| image::state(task, n)));
+            let states =
+                || (0..TASKS.len()).flat_map(|task| (1..=CHECKPOINTS).map(move |n| image::state(task, n)));
             let is_written = match known {
                 Some((task, number)) => state.bytes() == image::state(task, number).as_slice(),
                 // The damage is in the name: a look at the link shows it.
@@ -177,7 +178,11 @@ async fn chain(store: &Arc<SqliteStore>, index: usize, seen: &mut Seen) {
     };
     assert!(length <= u64::from(CHECKPOINTS), "an intact chain of {length} checkpoints, more than were made");
     for (number, found) in (1..=CHECKPOINTS).zip(&pages).take(usize::try_from(length).unwrap_or(0)) {
-        assert_eq!(found.header.id, image::checkpoint(index, number), "an intact chain with another checkpoint");
+        assert_eq!(
+            found.header.id,
+            image::checkpoint(index, number),
+            "an intact chain with another checkpoint"
+        );
     }
 }
 
