@@ -75,7 +75,9 @@ fn term() -> Term {
 fn is_stored(found: &LlmAnswer, data: &[u8]) {
     let counts = [found.input_tokens, found.output_tokens, found.cost_micros];
     let mut again = vec![1, u8::from(found.is_complete)];
-    counts.iter().for_each(|count| again.extend(count.to_le_bytes()));
+    for count in counts {
+        again.extend(count.to_le_bytes());
+    }
     again.extend_from_slice(&found.body);
     assert_eq!(again, data, "another answer than the stored one: {found:?}");
 }

@@ -64,7 +64,7 @@ pub(super) fn result(task: usize) -> String {
 
 pub(super) fn state(task: usize, number: u8) -> Vec<u8> {
     let mut state = format!("state {number} of {}", TASKS[task]).into_bytes();
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         state.resize(LONG_BYTES, number);
     }
     state
