@@ -6,6 +6,7 @@
 mod args;
 mod components;
 mod conformance;
+pub mod fuzz;
 pub mod histories;
 pub mod iofault;
 #[cfg(feature = "model")]
@@ -36,6 +37,7 @@ pub const CAMPAIGNS: &[Case] = &[
     histories::CASE,
     #[cfg(feature = "model")]
     model::CASE,
+    fuzz::FUZZ,
     conformance::CASE,
     components::CASE,
     mutants::CASE,

@@ -49,14 +49,32 @@ impl Trouble {
         [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC].contains(&error.extended_code)
     }
 
+    /// Whether the file is not what was written to it: SQLite says so, or it ends where it should go on, or it holds a
+    /// value that none of our statements can have put there. Trying again finds the same.
+    fn is_damage(&self) -> bool {
+        use rusqlite::Error;
+        let Self::Sqlite(error) = self else { return false };
+        match error {
+            Error::SqliteFailure(failure, _) => {
+                matches!(failure.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+                    || failure.extended_code == ffi::SQLITE_IOERR_SHORT_READ
+            }
+            Error::FromSqlConversionFailure(..)
+            | Error::InvalidColumnType(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::Utf8Error(..) => true,
+            _ => false,
+        }
+    }
+
     /// What a caller is told whose work was surely not applied.
     pub(super) fn not_applied(self) -> StoreError {
+        if self.is_damage() {
+            return StoreError::Corrupt { what: "the database file".into(), source: Some(Box::new(self)) };
+        }
         match self.code() {
             Some(ErrorCode::DiskFull) => StoreError::DiskFull,
             Some(ErrorCode::ReadOnly) => StoreError::ReadOnly,
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                StoreError::Corrupt { what: "the database file".into(), source: Some(Box::new(self)) }
-            }
             Some(_) | None => match self {
                 Self::Sqlite(source) => StoreError::Failed { source: Box::new(source) },
                 Self::Impossible { what } => StoreError::Corrupt { what, source: None },
@@ -72,7 +90,7 @@ impl Trouble {
         let path = path.to_owned();
         match self.code() {
             Some(ErrorCode::NotADatabase) => OpenError::NotADatabase { path },
-            Some(ErrorCode::DatabaseCorrupt) => OpenError::Corrupt { path, source: Box::new(self) },
+            _ if self.is_damage() => OpenError::Corrupt { path, source: Box::new(self) },
             Some(ErrorCode::ReadOnly) => OpenError::ReadOnly { path },
             Some(ErrorCode::CannotOpen) if path.is_dir() => OpenError::NotADatabase { path },
             _ => OpenError::Failed { path, source: Box::new(self) },

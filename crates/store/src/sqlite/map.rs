@@ -36,7 +36,8 @@ fn get<T: FromSql>(row: &Row<'_>, column: usize) -> Mapped<T> {
     row.get(column).map_err(|error| match error {
         rusqlite::Error::FromSqlConversionFailure(..)
         | rusqlite::Error::InvalidColumnType(..)
-        | rusqlite::Error::IntegralValueOutOfRange(..) => damaged(row, column),
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::Utf8Error(..) => damaged(row, column),
         other => other.into(),
     })
 }

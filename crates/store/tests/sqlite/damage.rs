@@ -87,6 +87,22 @@ async fn a_broken_page_takes_nothing_else_with_it() {
     store.close().await;
 }
 
+#[tokio::test]
+async fn a_file_that_was_cut_is_told_as_damage_and_not_as_a_failing_device() {
+    let place = Place::new();
+    let furnished = furnish(&place).await;
+    let whole = fs::read(place.database()).unwrap();
+    // Inside of a page, where SQLite meets the end while it reads: the last page, and each one before it.
+    for page in (2..whole.len() / PAGE).rev() {
+        fs::write(place.database(), &whole[..page * PAGE + 100]).unwrap();
+        let told = tell(&place, &furnished, &format!("the file cut in page {page}")).await;
+        assert!(told > 0 || page + 1 == whole.len() / PAGE, "nothing told of the file cut in page {page}");
+        for left in ["-wal", "-shm"] {
+            drop(fs::remove_file(place.beside(left)));
+        }
+    }
+}
+
 /// Single bits all over the file, each from its seed; `STEADFAST_FLIPS` says how many.
 #[tokio::test]
 async fn no_flipped_bit_panics_or_changes_what_is_handed_out() {
@@ -222,6 +238,9 @@ async fn a_value_that_nobody_wrote_is_told_as_damage() {
             "UPDATE work_items SET available_at = '2026-02-31 00:00:00.000' WHERE work_item_id = 'held'",
             "available_at",
         ),
+        ("UPDATE work_items SET status = CAST(x'ff' AS TEXT) WHERE work_item_id = 'held'", "status"),
+        ("UPDATE work_items SET detail = CAST(x'ff' AS TEXT) WHERE work_item_id = 'dead'", "detail"),
+        ("UPDATE checkpoint_verifications SET detail = CAST(x'ff' AS TEXT)", "detail"),
         ("UPDATE work_items SET priority = 1 << 40 WHERE work_item_id = 'queued'", "priority"),
         ("UPDATE checkpoints SET link = x'00' WHERE sequence_number = 1", "link"),
         ("UPDATE checkpoint_verifications SET verdict = 'maybe'", "verdict"),

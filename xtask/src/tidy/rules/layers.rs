@@ -33,6 +33,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "steadfast",
         ],
     ),
+    ("steadfast-fuzz", &["steadfast-chaos"]),
     (XTASK, &[]),
 ];
 

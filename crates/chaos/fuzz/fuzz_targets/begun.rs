@@ -1,0 +1,5 @@
+//! `targets::begun` under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| _ = steadfast_chaos::prove::fuzz::targets::begun(data));

@@ -1,0 +1,5 @@
+//! `targets::digests` under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| _ = steadfast_chaos::prove::fuzz::targets::digests(data));

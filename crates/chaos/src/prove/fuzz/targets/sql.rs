@@ -1,0 +1,12 @@
+//! The SQL of the fuzz targets: what tampers with a file as no program of ours would, and SQLite's own view of a time.
+
+/// Nothing is lost here by a power cut.
+pub(super) const FAST: &str = "PRAGMA synchronous = OFF";
+
+/// Puts any text in place of the time at which the one task was created.
+pub(super) const SET_CREATED_AT: &str = "UPDATE tasks SET created_at = ?1";
+
+/// Milliseconds since the epoch, if SQLite writes the time of this text as this text. The modifier has it compute the
+/// time: without one it says back hour 24 as it was given.
+pub(super) const READ_TIME: &str = "SELECT CASE WHEN strftime('%Y-%m-%d %H:%M:%f', ?1, '+0 seconds') = ?1 \
+     THEN CAST(round(unixepoch(?1, 'subsec') * 1000) AS INTEGER) END";
