@@ -1,5 +1,5 @@
 //! The synchronous core: applies groups of batches to the file, and knows what a failure means. Usable without its
-//! thread.
+//! thread. Long because what may be acknowledged after a failure is decided in one place.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -91,6 +91,8 @@ enum Lost {
     NotBegun(StoreError),
     BeforeCommit(Trouble),
     AtCommit(Trouble),
+    /// It is, but a sync failed on the way to overwriting what it erased.
+    Unfolded(StoreError),
     Replaced,
 }
 
@@ -199,6 +201,7 @@ impl SqliteCore {
                     error => error,
                 }
             }
+            Lost::Unfolded(error) => StoreError::Unknown { source: error.into() },
             Lost::Replaced => {
                 tracing::error!(path = %self.files.0.display(), "the database or its log was replaced");
                 self.state = State::Replaced;
@@ -455,9 +458,15 @@ impl SqliteCore {
         self.log.holds_erased |= erases;
         self.heads.trim();
         self.recent.trim();
-        // What was erased leaves the file before anybody is told that it did.
+        // What was erased leaves the file before anybody is told that it did. The fold syncs too, and after a failed sync
+        // nothing is acknowledged before a marker.
         if erases {
             self.fold_log_if_due();
+            if self.state == State::Unsynced
+                && let Err(error) = self.marker(MARKER_WAIT)
+            {
+                return Err(Lost::Unfolded(error));
+            }
         }
         Ok(answers)
     }

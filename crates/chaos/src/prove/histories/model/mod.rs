@@ -382,9 +382,9 @@ impl World {
         let is_own = existing.is_some_and(|existing| existing.token == beginning.token);
         match &call.answer {
             Some(Answer::Begun { expires, attempt }) if is_own => {
-                existing?.is_begun(beginning, *expires, *attempt).then(|| self.at(at))
+                existing?.is_begun(beginning, (*expires, *attempt), is_held, at).map(|at| self.at(at))
             }
-            Some(Answer::Superseded) => existing?.is_over(beginning).then(|| self.at(at)),
+            Some(Answer::Superseded) => existing?.is_over(beginning, is_held, at).map(|at| self.at(at)),
             Some(Answer::Rejected(why)) if is_of_a_guard(why) => {
                 let is_seen = beginning.lease.is_some_and(|lease| self.items[lease.item].is_some());
                 (!is_own && (!is_seen || guard.as_ref() == Err(why))).then(|| self.at(at))

@@ -58,20 +58,29 @@ impl Operation {
         }
     }
 
-    /// Whether a beginning with this token is recognised: with the deadline and the number of its attempt while it
-    /// lasts.
-    pub(super) fn is_begun(&self, beginning: Beginning, expires: i64, attempt: u32) -> bool {
-        self.token == beginning.token
-            && self.fingerprint == beginning.fingerprint
-            && self.status == OperationStatus::Pending
-            && (self.expires.has(expires), self.attempt) == (true, attempt)
+    /// The moments of `at` at which a beginning with this token is recognised, with this deadline and this number of its
+    /// attempt: those at which its owner still has it.
+    pub(super) fn is_begun(
+        &self,
+        beginning: Beginning,
+        (expires, attempt): (i64, u32),
+        is_held: Option<bool>,
+        at: Span,
+    ) -> Option<Span> {
+        let is_told = (self.expires.has(expires), self.attempt) == (true, attempt);
+        self.owned(is_held, at).filter(|_| self.is_of(beginning) && is_told)
     }
 
-    /// Whether a beginning with this token was applied before and its attempt is over.
-    pub(super) fn is_over(&self, beginning: Beginning) -> bool {
-        self.token == beginning.token
-            && self.fingerprint == beginning.fingerprint
-            && self.status != OperationStatus::Pending
+    /// The moments of `at` at which a beginning with this token is known to have been applied, and its attempt is over or
+    /// its owner has lost it.
+    pub(super) fn is_over(&self, beginning: Beginning, is_held: Option<bool>, at: Span) -> Option<Span> {
+        let over =
+            if self.status == OperationStatus::Pending { self.ownerless(is_held, at) } else { Some(at) };
+        over.filter(|_| self.is_of(beginning))
+    }
+
+    fn is_of(&self, beginning: Beginning) -> bool {
+        self.token == beginning.token && self.fingerprint == beginning.fingerprint
     }
 
     /// The moments of `at` at which a beginning is refused for this reason.
