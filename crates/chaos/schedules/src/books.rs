@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use steadfast_store::schedules::Core;
 use steadfast_store::{
-    Answer, Applied, Batch, Command, Committed, CreateTask, InvalidId, Label, OperationBegun, Outcome, Payload,
-    StoreError, StoreTime, TaskId,
+    Answer, Applied, Batch, Command, Committed, CreateTask, InvalidId, Label, OperationBegun, Outcome,
+    Payload, StoreError, StoreTime, TaskId,
 };
 
 use crate::bugs::Outside;
@@ -74,7 +74,10 @@ impl Books {
             match told {
                 Told::Applied => assert!(is_synced, "batch {number} was acknowledged and is not there"),
                 Told::NotApplied => {
-                    assert!(!is_synced, "batch {number} is there, and its caller was told that it surely is not");
+                    assert!(
+                        !is_synced,
+                        "batch {number} is there, and its caller was told that it surely is not"
+                    );
                 }
                 Told::Unknown => {}
             }
@@ -110,7 +113,8 @@ fn read(answer: &Answer) -> (Option<u32>, Told) {
 
 /// A batch that is known by its number.
 pub(crate) fn batch(number: u32, payload_bytes: usize) -> Batch {
-    let named = || -> Result<_, InvalidId> { Ok((TaskId::new(number.to_string())?, Label::new("explored")?)) };
+    let named =
+        || -> Result<_, InvalidId> { Ok((TaskId::new(number.to_string())?, Label::new("explored")?)) };
     let (Ok((task, kind)), Ok(input)) = (named(), Payload::new(vec![0; payload_bytes])) else {
         panic!("a number is a name, and {payload_bytes} bytes are no large payload");
     };

@@ -39,6 +39,8 @@ pub(crate) struct Bug {
     pub(crate) name: &'static str,
     /// Which scenario must find it.
     pub(crate) scenario: &'static str,
+    /// Words of what it must find: that it broke for any other reason shows nothing.
+    pub(crate) breaks: &'static str,
     place: Place,
 }
 
@@ -52,30 +54,40 @@ impl Bug {
     }
 }
 
-const fn store(name: &'static str, scenario: &'static str, planted: Planted) -> Bug {
-    Bug { name, scenario, place: Place::Store(planted) }
+const fn store(name: &'static str, scenario: &'static str, breaks: &'static str, planted: Planted) -> Bug {
+    Bug { name, scenario, breaks, place: Place::Store(planted) }
 }
 
-const fn outside(name: &'static str, scenario: &'static str, bug: Outside) -> Bug {
-    Bug { name, scenario, place: Place::Outside(bug) }
+const fn outside(name: &'static str, scenario: &'static str, breaks: &'static str, bug: Outside) -> Bug {
+    Bug { name, scenario, breaks, place: Place::Outside(bug) }
 }
+
+/// Somebody waits for ever.
+const DEADLOCK: &str = "deadlock!";
+/// A caller got what was another's.
+const ANOTHERS: &str = "was given";
 
 /// Every one of them.
 pub(crate) const BUGS: &[Bug] = &[
-    outside("answered-before-sync", "answers", Outside::AnsweredBeforeSync),
-    store("answers-swapped", "answers", Planted::AnswersSwapped),
-    store("room-kept", "answers", Planted::RoomKept),
-    store("overdue-committed", "patience", Planted::OverdueCommitted),
-    store("gone-left-out", "closing", Planted::GoneLeftOut),
-    store("queue-cut", "closing", Planted::QueueCut),
-    store("listed-late", "wake-ups", Planted::ListedLate),
-    store("woken-before-counted", "wake-ups", Planted::WokenBeforeCounted),
-    store("woken-before-commit", "wake-ups", Planted::WokenBeforeCommit),
-    store("poll-not-told", "wake-ups", Planted::PollNotTold),
-    store("listed-late", "memory", Planted::ListedLate),
-    store("answers-swapped", "sqlite", Planted::AnswersSwapped),
-    outside("nothing-shared", "cache", Outside::NothingShared),
-    outside("nothing-shared", "ledger", Outside::NothingShared),
-    outside("end-untold", "cache-winner-gone", Outside::EndUntold),
-    outside("end-untold", "ledger-winner-gone", Outside::EndUntold),
+    outside(
+        "answered-before-sync",
+        "answers",
+        "acknowledged before it was synced",
+        Outside::AnsweredBeforeSync,
+    ),
+    store("answers-swapped", "answers", ANOTHERS, Planted::AnswersSwapped),
+    store("room-kept", "answers", DEADLOCK, Planted::RoomKept),
+    store("overdue-committed", "patience", "told that it surely is not", Planted::OverdueCommitted),
+    store("gone-left-out", "closing", "not there after close()", Planted::GoneLeftOut),
+    store("queue-cut", "closing", "not there after close()", Planted::QueueCut),
+    store("listed-late", "wake-ups", DEADLOCK, Planted::ListedLate),
+    store("woken-before-counted", "wake-ups", DEADLOCK, Planted::WokenBeforeCounted),
+    store("woken-before-commit", "wake-ups", DEADLOCK, Planted::WokenBeforeCommit),
+    store("poll-not-told", "wake-ups", DEADLOCK, Planted::PollNotTold),
+    store("listed-late", "memory", DEADLOCK, Planted::ListedLate),
+    store("answers-swapped", "sqlite", ANOTHERS, Planted::AnswersSwapped),
+    outside("nothing-shared", "cache", "asked more than once", Outside::NothingShared),
+    outside("nothing-shared", "ledger", "made more than once", Outside::NothingShared),
+    outside("end-untold", "cache-winner-gone", DEADLOCK, Outside::EndUntold),
+    outside("end-untold", "ledger-winner-gone", DEADLOCK, Outside::EndUntold),
 ];

@@ -45,8 +45,9 @@ fn list() -> Value {
         json!({ "name": scenario.name, "shows": scenario.shows, "share": scenario.share, "meets": meets })
     };
     let scenarios: Vec<Value> = SCENARIOS.iter().map(scenario).collect();
-    let bugs: Vec<Value> =
-        BUGS.iter().map(|bug| json!({ "name": bug.name, "scenario": bug.scenario })).collect();
+    let bug =
+        |bug: &crate::bugs::Bug| json!({ "name": bug.name, "scenario": bug.scenario, "breaks": bug.breaks });
+    let bugs: Vec<Value> = BUGS.iter().map(bug).collect();
     json!({ "scenarios": scenarios, "bugs": bugs })
 }
 

@@ -50,7 +50,12 @@ impl<S: Scheduler> Scheduler for Traced<S> {
         next
     }
 
-    fn next_task(&mut self, runnable: &[&Task], current: Option<TaskId>, is_yielding: bool) -> Option<TaskId> {
+    fn next_task(
+        &mut self,
+        runnable: &[&Task],
+        current: Option<TaskId>,
+        is_yielding: bool,
+    ) -> Option<TaskId> {
         let next = self.scheduler.next_task(runnable, current, is_yielding);
         let mut trace = self.trace();
         trace.choices += u64::from(runnable.len() > 1);

@@ -221,7 +221,8 @@ pub(crate) mod queue {
 
     pub(crate) fn bounded<T>(length: usize) -> (Sender<T>, Receiver<T>) {
         let state = State { items: VecDeque::new(), length, is_open: true };
-        let shared = Arc::new(Shared { state: shuttle::sync::Mutex::new(state), arrived: Default::default() });
+        let shared =
+            Arc::new(Shared { state: shuttle::sync::Mutex::new(state), arrived: Default::default() });
         (Sender(Arc::clone(&shared)), Receiver(shared))
     }
 

@@ -27,7 +27,10 @@ pub(super) fn winner_gone() {
         assert_eq!(made, 2, "the call is made by the one who vanished, and by one other");
         return same_bytes(told, CALLERS - 1);
     }
-    assert_eq!(made, 1, "a call whose maker vanished was made again, and is declared to be made at most once");
+    assert_eq!(
+        made, 1,
+        "a call whose maker vanished was made again, and is declared to be made at most once"
+    );
     assert_eq!(told.len(), CALLERS - 1, "every caller that stayed is told something");
     for told in told {
         assert!(matches!(told, Err(LedgerError::InDoubt(_))), "not in doubt: {told:?}");
@@ -35,7 +38,8 @@ pub(super) fn winner_gone() {
 }
 
 fn same_bytes(told: Vec<Result<Ran, LedgerError>>, callers: usize) {
-    let told: Vec<Ran> = told.into_iter().map(|told| told.unwrap_or_else(|e| panic!("refused: {e}"))).collect();
+    let told: Vec<Ran> =
+        told.into_iter().map(|told| told.unwrap_or_else(|e| panic!("refused: {e}"))).collect();
     assert_eq!(told.len(), callers, "every caller that stayed is told something");
     assert_eq!(told.iter().filter(|ran| !ran.replayed).count(), 1, "one of them is the winner");
     let is_same = |ran: &Ran| ran.output == told[0].output;

@@ -30,7 +30,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "answers",
         shows: "callers of a full queue get the answers of their own batches, none before its sync",
-        share: 20,
+        share: 21,
         meets: &[Met::Group, Met::GroupSplit, Met::Failed, Met::Unknown, Met::LockTaken, Met::RoomAwaited],
         run: answers::answers,
     },
@@ -93,7 +93,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "sqlite",
         shows: "the whole SQLite store: own answers, none before its commit, nothing lost by close(), waiters woken",
-        share: 2,
+        share: 1,
         meets: &[Met::Sqlite, Met::ChangeAwaited],
         run: sqlite::whole,
     },

@@ -84,6 +84,6 @@ async fn one(store: MemoryStore, asked: &AtomicU32, first_vanishes: bool) -> Opt
             }
             Some(cached)
         }
-        Err(error) => panic!("a caller was given no answer: {error}"),
+        Err(error) => panic!("a caller has no answer: {error}"),
     }
 }

@@ -62,7 +62,8 @@ pub(super) fn whole() {
     let path = folder.database();
     let notes = Arc::new(Notes { path: path.clone(), committed: Mutex::default() });
     let env = environment(Time::Stands, Met::ChangeAwaited).with_failpoints(notes.clone());
-    let options = SqliteOptions { wal_pages: 8, readers: 1, ..SqliteOptions::new(&path) };
+    let mut options = SqliteOptions::new(&path);
+    options.readers = 1;
     let store = block_on(SqliteStore::open(options, env));
     let store = Arc::new(store.unwrap_or_else(|error| panic!("opening the file: {error}")));
     let mut ends: Vec<_> = (0..CALLERS)
@@ -102,7 +103,10 @@ pub(super) fn whole() {
     // Before the file is opened again, which would tidy up.
     assert!(!folder.has_log(), "close() has left a write-ahead log behind");
     let there = tasks(&path);
-    assert!(there.contains(&DROPPED.to_string()), "a dropped future lost a batch that the queue had accepted");
+    assert!(
+        there.contains(&DROPPED.to_string()),
+        "a dropped future lost a batch that the queue had accepted"
+    );
     assert_eq!(there.len(), CALLERS as usize + 1, "after close(): {there:?}");
 }
 

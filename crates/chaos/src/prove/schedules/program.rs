@@ -46,6 +46,8 @@ pub(super) struct Bug {
     pub(super) name: String,
     /// Which scenario must find it.
     pub(super) scenario: String,
+    /// Words of what it finds.
+    pub(super) breaks: String,
 }
 
 /// What one start of the program came to.
@@ -208,7 +210,8 @@ mod tests {
 
     #[test]
     fn what_broke_is_read_from_the_line_that_the_program_prints() {
-        let line = r#"{"schedules":3,"different":3,"choices":90,"met":{"queue full":2},"failed":"deadlock!"}"#;
+        let line =
+            r#"{"schedules":3,"different":3,"choices":90,"met":{"queue full":2},"failed":"deadlock!"}"#;
         let told: Told = serde_json::from_str(line).unwrap();
         assert_eq!((told.schedules, told.failed.as_deref()), (3, Some("deadlock!")));
         assert_eq!(told.met["queue full"], 2);
