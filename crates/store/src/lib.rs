@@ -40,6 +40,8 @@ mod payload;
 pub mod planted;
 mod record;
 mod resolve;
+#[cfg(steadfast_shuttle)]
+pub mod schedules;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;

@@ -14,6 +14,7 @@ mod model;
 mod mutants;
 mod powerloss;
 mod record;
+mod schedules;
 mod sigkill;
 mod simulate;
 
@@ -37,6 +38,7 @@ pub const CAMPAIGNS: &[Case] = &[
     histories::CASE,
     #[cfg(feature = "model")]
     model::CASE,
+    schedules::SCHEDULES,
     fuzz::FUZZ,
     conformance::CASE,
     components::CASE,
