@@ -38,6 +38,8 @@ pub mod own_files;
 mod payload;
 mod record;
 mod resolve;
+#[cfg(steadfast_shuttle)]
+pub mod schedules;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;

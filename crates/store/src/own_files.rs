@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use crate::sync::Mutex;
+use crate::sync::ProcessMutex;
 
 /// How many registrations hold each file, by device and inode. One map for the process, as the locks are.
-static OWN: Mutex<BTreeMap<(u64, u64), usize>> = Mutex::new(BTreeMap::new());
+static OWN: ProcessMutex<BTreeMap<(u64, u64), usize>> = ProcessMutex::new(BTreeMap::new());
 
 /// Whether a store open in this process owns the file of this device and inode: then it must not be opened and
 /// closed by anybody else here.

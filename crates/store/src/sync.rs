@@ -6,32 +6,54 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-#[cfg(feature = "sqlite")]
-pub(crate) use parking_lot::Condvar;
-pub(crate) use parking_lot::Mutex;
-pub(crate) use tokio::sync::{Notify, oneshot};
-#[cfg(feature = "sqlite")]
-pub(crate) use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+#[cfg(steadfast_shuttle)]
+pub(crate) use crate::schedules::sync::*;
 
-/// A bounded queue with one consumer.
-#[cfg(feature = "sqlite")]
-pub(crate) mod queue {
-    pub(crate) use crossbeam::channel::{Receiver, Sender, bounded};
-}
+/// For what outlives everything else in the process, and is held for a look only: no explorer takes its place.
+pub(crate) use parking_lot::Mutex as ProcessMutex;
 
-/// Starts a named thread.
-#[cfg(feature = "sqlite")]
-pub(crate) fn spawn_thread(
-    name: &str,
-    work: impl FnOnce() + Send + 'static,
-) -> std::io::Result<std::thread::JoinHandle<()>> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(work)
-}
+#[cfg(not(steadfast_shuttle))]
+pub(crate) use self::ordinary::*;
 
-/// Sleeps on a thread of the store's own; never on one that polls futures.
-#[cfg(feature = "sqlite")]
-pub(crate) fn sleep_thread(span: Duration) {
-    std::thread::sleep(span);
+#[cfg(not(steadfast_shuttle))]
+mod ordinary {
+    #[cfg(feature = "sqlite")]
+    use std::time::Duration;
+
+    #[cfg(feature = "sqlite")]
+    pub(crate) use parking_lot::Condvar;
+    pub(crate) use parking_lot::Mutex;
+    pub(crate) use tokio::sync::{Notify, oneshot};
+    #[cfg(feature = "sqlite")]
+    pub(crate) use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+    /// Numbers that several threads change.
+    pub(crate) mod atomic {
+        #[cfg(feature = "sqlite")]
+        pub(crate) use std::sync::atomic::AtomicU32;
+        pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+    }
+
+    /// A bounded queue with one consumer.
+    #[cfg(feature = "sqlite")]
+    pub(crate) mod queue {
+        pub(crate) use crossbeam::channel::{Receiver, Sender, bounded};
+    }
+
+    /// Starts a named thread.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn spawn_thread(
+        name: &str,
+        work: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<std::thread::JoinHandle<()>> {
+        std::thread::Builder::new().name(name.to_owned()).spawn(work)
+    }
+
+    /// Sleeps on a thread of the store's own; never on one that polls futures.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn sleep_thread(span: Duration) {
+        std::thread::sleep(span);
+    }
 }
 
 /// Waits for `future`, at most `span` by the environment's timer. `None` when the time ran out; the future is

@@ -8,6 +8,8 @@ pub(crate) const CHAOS: &str = "crates/chaos/";
 pub(crate) const ENV: &str = "crates/store/src/env/";
 /// Locks and channels, to be replaced by those of a schedule explorer.
 pub(crate) const SYNC: &str = "crates/store/src/sync.rs";
+/// What takes its place while schedules are explored.
+pub(crate) const EXPLORED_SYNC: &str = "crates/store/src/schedules/sync.rs";
 /// The suite that backends are held to; draws random command sequences from a printed seed.
 pub(crate) const CONFORMANCE: &str = "crates/store/src/conformance/";
 

@@ -5,6 +5,7 @@
 
 mod args;
 mod record;
+mod schedules;
 
 use crate::case::Case;
 
@@ -14,4 +15,4 @@ pub use args::ProveArgs;
 pub const NAME: &str = "prove";
 
 /// The campaigns, in the order they run.
-pub const CAMPAIGNS: &[Case] = &[];
+pub const CAMPAIGNS: &[Case] = &[schedules::SCHEDULES];

@@ -5,7 +5,6 @@ mod monitoring;
 mod rows;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,6 +23,7 @@ use crate::record::{
 };
 use crate::store::{ChangeStamp, Store};
 use crate::store_clock::StoreClock;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, Notify, oneshot, within};
 
 /// A store in the memory of this process.

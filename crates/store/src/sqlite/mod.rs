@@ -3,6 +3,8 @@
 mod closing;
 mod connect;
 mod core;
+#[cfg(steadfast_shuttle)]
+pub(crate) mod explored;
 mod failure;
 mod heads;
 mod log;
@@ -38,7 +40,7 @@ use crate::record::{
     TaskRecord, WorkItem, WorkItemPage,
 };
 use crate::sqlite::readers::Readers;
-use crate::sqlite::watch::Watching;
+use crate::sqlite::watch::{Watching, data_version};
 use crate::sqlite::writer::Writer;
 use crate::store::{ChangeStamp, Store};
 use crate::store_clock::StoreClock;
@@ -91,7 +93,7 @@ impl SqliteStore {
         let clock = core.clock();
         let (open, others) = closing::order();
         let readers = Readers::open(options, open.clone())?;
-        let watch = Watching::start(connect::watcher(options)?, open).map_err(failed)?;
+        let watch = Watching::start(data_version(connect::watcher(options)?), open).map_err(failed)?;
         let writer = Writer::start(core, env.clone(), watch.shared(), others).map_err(failed)?;
         Ok(Self { env, clock, writer, readers, watch })
     }

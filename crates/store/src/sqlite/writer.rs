@@ -1,9 +1,11 @@
 //! Group commit: one thread owns the write connection; whatever arrived while the last commit was in flight goes into
 //! the next one, without any artificial delay, and everybody is answered after COMMIT has returned.
 
+#[cfg(steadfast_shuttle)]
+mod planted;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::batch::Batch;
@@ -13,19 +15,56 @@ use crate::sqlite::closing::AllClosed;
 use crate::sqlite::core::{Answer, SqliteCore};
 use crate::sqlite::telemetry::{self, LogAlarm};
 use crate::sqlite::watch::Watch;
+use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::queue::{Receiver, Sender, bounded};
 use crate::sync::{OwnedSemaphorePermit, Semaphore, oneshot, spawn_thread, within};
 
-/// Batches in the queue at most.
-const QUEUE_BATCHES_MAX: usize = 4_096;
+/// Batches in the queue at most; few where schedules are explored, so that a few callers fill it.
+const QUEUE_BATCHES_MAX: usize = if cfg!(steadfast_shuttle) { 3 } else { 4_096 };
 /// Room in the queue, in units of 1 KiB of payload.
-const QUEUE_UNITS: usize = 65_536;
+const QUEUE_UNITS: usize = if cfg!(steadfast_shuttle) { 3 } else { 65_536 };
 /// Units that the smallest batch takes, so that the queue's length is bounded too.
 const UNITS_MIN: usize = QUEUE_UNITS / QUEUE_BATCHES_MAX;
 /// Batches in one group at most.
-const GROUP_BATCHES_MAX: usize = 1_024;
+const GROUP_BATCHES_MAX: usize = if cfg!(steadfast_shuttle) { 2 } else { 1_024 };
 /// Payload bytes in one group at most; a single batch may be larger.
 const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// What the thread needs of a core.
+pub(super) trait GroupCommit: Send + 'static {
+    /// Applies at least one of the batches, and answers for those that it has taken, in their order.
+    fn apply_some(&mut self, batches: &[&Batch], wait: Duration) -> Vec<Answer>;
+    /// Whether anything may have changed since the last call.
+    fn take_changed(&mut self) -> bool;
+    /// Folds the write-ahead log into the file when it has grown enough.
+    fn fold_log_if_due(&mut self);
+    /// Pages in the write-ahead log.
+    fn log_pages(&self) -> u32;
+    /// Pages at which the log is folded.
+    fn fold_every(&self) -> u32;
+}
+
+impl GroupCommit for SqliteCore {
+    fn apply_some(&mut self, batches: &[&Batch], wait: Duration) -> Vec<Answer> {
+        Self::apply_some(self, batches, wait)
+    }
+
+    fn take_changed(&mut self) -> bool {
+        Self::take_changed(self)
+    }
+
+    fn fold_log_if_due(&mut self) {
+        Self::fold_log_if_due(self);
+    }
+
+    fn log_pages(&self) -> u32 {
+        Self::log_pages(self)
+    }
+
+    fn fold_every(&self) -> u32 {
+        Self::fold_every(self)
+    }
+}
 
 /// A batch on its way to the writer.
 struct Request {
@@ -74,7 +113,7 @@ pub(super) struct Writer {
 impl Writer {
     /// Starts the thread.
     pub(super) fn start(
-        core: SqliteCore,
+        core: impl GroupCommit,
         env: Env,
         watch: Arc<Watch>,
         others: AllClosed,
@@ -144,8 +183,8 @@ impl Writer {
     }
 }
 
-struct Thread {
-    core: SqliteCore,
+struct Thread<C> {
+    core: C,
     env: Env,
     watch: Arc<Watch>,
     requests: Receiver<Request>,
@@ -154,7 +193,7 @@ struct Thread {
     log_alarm: LogAlarm,
 }
 
-impl Thread {
+impl<C: GroupCommit> Thread<C> {
     fn run(&mut self) {
         loop {
             if self.pending.is_empty() {
@@ -203,6 +242,10 @@ impl Thread {
     }
 
     fn commit(&mut self, length: usize) {
+        #[cfg(steadfast_shuttle)]
+        if self.commit_wrongly(length) {
+            return;
+        }
         let group = self.pending.make_contiguous();
         let batches: Vec<&Batch> = group[..length].iter().map(|request| &request.batch).collect();
         let now = self.env.clock().monotonic();

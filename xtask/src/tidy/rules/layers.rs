@@ -12,6 +12,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("steadfast-leases", &["steadfast-store"]),
     ("steadfast-idempotency", &["steadfast-store"]),
     ("steadfast-recovery", &["steadfast-store", "steadfast-checkpoints", "steadfast-leases"]),
+    ("steadfast-schedules", &["steadfast-store", "steadfast-idempotency"]),
     (
         "steadfast",
         &[

@@ -1,0 +1,54 @@
+//! The writer's commit with a mistake in it, for the program that explores schedules to find.
+
+use std::time::Duration;
+
+use super::{GroupCommit, Request, Thread};
+use crate::batch::Batch;
+use crate::error::StoreError;
+use crate::schedules::Planted;
+
+impl<C: GroupCommit> Thread<C> {
+    /// Commits the group, if a mistake of the writer's is planted, with that mistake.
+    pub(super) fn commit_wrongly(&mut self, length: usize) -> bool {
+        let is_planted = [
+            Planted::AnswersSwapped,
+            Planted::GoneLeftOut,
+            Planted::OverdueCommitted,
+            Planted::WokenBeforeCommit,
+        ]
+        .into_iter()
+        .any(Planted::is_in);
+        if !is_planted {
+            return false;
+        }
+        let mut group: Vec<Request> = self.pending.drain(..length).collect();
+        if Planted::GoneLeftOut.is_in() {
+            group.retain(|request| !request.answer.is_closed());
+        }
+        if Planted::WokenBeforeCommit.is_in() {
+            self.watch.bump();
+        }
+        let batches: Vec<&Batch> = group.iter().map(|request| &request.batch).collect();
+        let mut answers = self.core.apply_some(&batches, Duration::ZERO);
+        if self.core.take_changed() && !Planted::WokenBeforeCommit.is_in() {
+            self.watch.bump();
+        }
+        if Planted::AnswersSwapped.is_in() {
+            answers.reverse();
+        }
+        let mut left = group.into_iter();
+        for (answer, request) in answers.into_iter().zip(&mut left) {
+            let now = self.env.clock().monotonic();
+            if Planted::OverdueCommitted.is_in() && request.is_overdue(now) {
+                let waited = request.waited(now);
+                request.reply(Err(StoreError::Overloaded { waited, held_by: "the batches before it" }));
+            } else {
+                request.reply(answer);
+            }
+        }
+        for request in left.rev() {
+            self.pending.push_front(request);
+        }
+        true
+    }
+}
