@@ -41,5 +41,5 @@ pub(super) fn closing() {
         let Ok(store) = Arc::try_unwrap(store) else { panic!("every caller has ended") };
         store.close().await;
     });
-    books.settle(&Vec::from_iter(0..CALLERS));
+    books.settle(&(0..CALLERS).collect::<Vec<_>>());
 }
