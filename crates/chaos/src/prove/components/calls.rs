@@ -15,10 +15,10 @@ use steadfast_store::{
     RESOLVE_PATIENCE, SealedPayload, Store, StoreExt, Term, TransitionId, WorkItemId, commit_resolved,
 };
 
-use super::unsure::Unsure;
 use super::{Figures, TASK, kind, options, store, task};
 use crate::audit::Audit;
 use crate::case::CaseError;
+use crate::kit::{FaultyStore, StoreFault};
 
 /// Nothing here takes as long.
 const TERM: Duration = Duration::from_mins(5);
@@ -96,14 +96,16 @@ pub(super) async fn unknown_answers(figures: &mut Figures, folder: &Path) -> Res
         let enqueue = Enqueue { item, task, kind, priority: 0, delay: Delay::ZERO, max_attempts: 1 };
         inner.enqueue(enqueue).await.map_err(CaseError::store("enqueue an item"))?;
     }
-    let unsure = Unsure::over(inner.clone());
+    // Of each batch the first submission is applied, and its answer is lost.
+    let faults = |commit: u64, _: &Batch| {
+        if commit.is_multiple_of(2) { StoreFault::LoseAnswer } else { StoreFault::Pass }
+    };
+    let unsure = FaultyStore::new(inner.clone(), faults);
     let mut unanswered = 0;
     for _ in 0..TIMES {
         let mut batch = Batch::durable();
         batch.add(append(inner.env())?);
         batch.add(claim(inner.env())?);
-        // Applied, and the answer is lost.
-        unsure.lose_next();
         let answer =
             commit_resolved(&unsure, batch, RESOLVE_PATIENCE).await.map_err(CaseError::store(WHAT))?;
         unanswered += usize::from(!matches!(answer, Committed::Applied(_)));

@@ -4,7 +4,6 @@
 mod calls;
 mod file;
 mod sql;
-mod unsure;
 mod visit;
 
 use std::path::Path;
