@@ -1,6 +1,6 @@
 //! The crew: processes that load one shared store. Each opens it, says that it is ready, does one job when it is told
 //! to, and reports in one line of JSON. The runner's side of it is [`field`]. A store in memory is shared by members
-//! that are threads of the runner, each with a runtime of its own ([`inside`]); all else is the same for them.
+//! that are threads of the runner, each with a runtime of its own (`inside`); all else is the same for them.
 
 mod append;
 mod ask;

@@ -89,7 +89,7 @@ pub struct CallerError(#[from] Mistake);
 /// A process's whole life.
 ///
 /// # Errors
-/// [`CallerError`].
+/// What kept it from making its calls.
 pub fn make_calls(args: &CallerArgs) -> Result<(), CallerError> {
     Ok(live(args)?)
 }

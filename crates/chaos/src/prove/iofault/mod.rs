@@ -3,7 +3,7 @@
 //!
 //! The store's device is the shim of [`crate::vfs`] with a model of what a power loss would leave ([`disk`]). What
 //! callers were told is held against every row of the file, read by SQL: some course of events must explain both
-//! ([`explain`]), after SIGKILL, after simulated power losses, and after the callers have asked again.
+//! (`explain`), after SIGKILL, after simulated power losses, and after the callers have asked again.
 
 pub mod acts;
 mod child;
