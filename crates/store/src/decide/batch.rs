@@ -278,7 +278,7 @@ fn decide_claims<R: Rows>(rows: &mut Overlay<'_, R>, command: &Claim, now: Now) 
         let found = rows.claimable(command, now.store, wanted)?;
         let is_last = found.len() < wanted;
         for item in found {
-            if rows.task(&item.task)?.is_none_or(|task| task.status.is_terminal()) {
+            if rows.is_over(&item.task)? {
                 rows.write(Write::UpdateItem(called_off(&item)));
                 called_off_count += 1;
             } else if claimed.items.len() == limit {

@@ -110,6 +110,13 @@ impl<R: Rows> Rows for Overlay<'_, R> {
         }
     }
 
+    fn is_over(&mut self, id: &TaskId) -> Result<bool, R::Error> {
+        match self.tasks.get(id) {
+            Some(task) => Ok(task.status.is_terminal()),
+            None => self.rows.is_over(id),
+        }
+    }
+
     fn item(&mut self, id: &WorkItemId) -> Result<Option<WorkItem>, R::Error> {
         match self.items.get(id) {
             Some(item) => Ok(Some(item.clone())),

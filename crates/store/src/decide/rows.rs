@@ -12,6 +12,11 @@ pub(crate) trait Rows {
     type Error;
     /// A task.
     fn task(&mut self, id: &TaskId) -> Result<Option<Task>, Self::Error>;
+    /// Whether nothing is left to do for a task: it has ended, or there is none. Each claimed item asks, so a backend
+    /// that knows answers without a copy of the row.
+    fn is_over(&mut self, id: &TaskId) -> Result<bool, Self::Error> {
+        Ok(self.task(id)?.is_none_or(|task| task.status.is_terminal()))
+    }
     /// An item.
     fn item(&mut self, id: &WorkItemId) -> Result<Option<WorkItem>, Self::Error>;
     /// Pending items that `claim` asks for and whose time has come, in claim order: priority descending,

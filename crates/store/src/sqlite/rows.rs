@@ -385,6 +385,11 @@ impl Rows for Transaction<'_> {
         }))
     }
 
+    fn is_over(&mut self, id: &TaskId) -> Result<bool, Trouble> {
+        let known = self.heads.task(id).map(|task| task.status.is_terminal());
+        known.map_or_else(|| Ok(self.task(id)?.is_none_or(|task| task.status.is_terminal())), Ok)
+    }
+
     fn item(&mut self, id: &WorkItemId) -> Result<Option<WorkItem>, Trouble> {
         self.row(sql::item::BY_ID, [id.as_str()], map::item)
     }
