@@ -127,11 +127,13 @@ pub(super) fn decide_one<R: Rows>(
         Command::Claim(command) => decide_claims(rows, command, now)?,
         Command::Renew(command) => {
             let item = rows.item(&command.guard.item)?;
-            note(rows, decide_renew(item.as_ref(), command, now), Outcome::Renewed, Write::UpdateItem)
+            note(rows, decide_renew(item.as_ref(), command, now), Outcome::Renewed, Write::RenewLease)
         }
         Command::SettleItem(command) => {
             let item = rows.item(&command.guard.item)?;
-            note(rows, decide_settle(item.as_ref(), command, now), Outcome::Settled, Write::UpdateItem)
+            note(rows, decide_settle(item.as_ref(), command, now), Outcome::Settled, |item| {
+                if item.status.is_terminal() { Write::EndItem(item) } else { Write::UpdateItem(item) }
+            })
         }
         Command::CancelItem(command) => {
             let item = rows.item(&command.item)?;

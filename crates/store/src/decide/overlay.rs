@@ -59,7 +59,10 @@ impl<'a, R: Rows> Overlay<'a, R> {
             | Write::Prune(task) => {
                 self.tasks.insert(task.id.clone(), task.clone());
             }
-            Write::InsertItem(item) | Write::UpdateItem(item) => {
+            Write::InsertItem(item)
+            | Write::UpdateItem(item)
+            | Write::RenewLease(item)
+            | Write::EndItem(item) => {
                 self.items.insert(item.id.clone(), item.clone());
             }
             Write::InsertCheckpoint(stored) => {

@@ -61,6 +61,10 @@ pub(crate) enum Write {
     FinishTask(Task, Payload),
     InsertItem(WorkItem),
     UpdateItem(WorkItem),
+    /// The lease of an item has another deadline, and nothing else of it has changed.
+    RenewLease(WorkItem),
+    /// An item was settled under its lease for good: it keeps the place in the queue and the transition that it had.
+    EndItem(WorkItem),
     InsertCheckpoint(Box<StoredCheckpoint>),
     RecordVerification(CheckpointId, Verification),
     InsertOperation(Operation),

@@ -48,7 +48,10 @@ impl Tables {
                     record.result = Some(result);
                 }
             }
-            Write::InsertItem(item) | Write::UpdateItem(item) => self.put_item(item),
+            Write::InsertItem(item)
+            | Write::UpdateItem(item)
+            | Write::RenewLease(item)
+            | Write::EndItem(item) => self.put_item(item),
             Write::InsertCheckpoint(stored) => {
                 let place = (stored.header.task.clone(), stored.header.sequence);
                 let previous = self.sequence.insert(place, stored.header.id);

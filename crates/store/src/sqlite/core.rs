@@ -1,6 +1,8 @@
 //! The synchronous core: applies groups of batches to the file, and knows what a failure means. Usable without its
 //! thread. Long because what may be acknowledged after a failure is decided in one place.
 
+mod fold;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,16 +20,17 @@ use crate::planted::{self, Bug};
 use crate::record::OperationStatus;
 use crate::sqlite::connect::{self, FileIdentity};
 use crate::sqlite::failure::{Trouble, again};
+use crate::sqlite::group::{Closed, Group, batches};
 use crate::sqlite::heads::Heads;
-use crate::sqlite::log::{self, Rewrite, Synced};
+use crate::sqlite::log::{self, Rewrite};
 use crate::sqlite::options::SqliteOptions;
 use crate::sqlite::pages::{self, Log};
-use crate::sqlite::recent::RecentIds;
+use crate::sqlite::recent::Recent;
 use crate::sqlite::rows::Transaction;
 use crate::sqlite::sql;
 use crate::store_clock::{CEILING_AHEAD, StoreClock};
 use crate::sync::sleep_thread;
-use crate::time::StoreTime;
+use crate::time::{Now, StoreTime};
 
 /// How long one group may take before the rest of its batches go into the next one.
 const GROUP_TIME_MAX: Duration = Duration::from_millis(20);
@@ -62,7 +65,7 @@ pub struct SqliteCore {
     env: Env,
     clock: StoreClock,
     heads: Heads,
-    recent: RecentIds,
+    recent: Recent,
     data_version: i64,
     synchronous: Durability,
     state: State,
@@ -122,7 +125,7 @@ impl SqliteCore {
             env,
             clock,
             heads: Heads::default(),
-            recent: RecentIds::default(),
+            recent: Recent::default(),
             data_version: 0,
             synchronous: Durability::Durable,
             powersafe_overwrite: options.powersafe_overwrite,
@@ -153,7 +156,7 @@ impl SqliteCore {
             }
             let rest = &batches[answers.len()..];
             let valid = rest.iter().take_while(|batch| batch.validate().is_ok()).count();
-            answers.extend(self.apply_some(&rest[..valid], wait));
+            answers.extend(self.apply_some(&mut Closed(&rest[..valid]), wait));
         }
         answers
     }
@@ -169,24 +172,24 @@ impl SqliteCore {
     }
 
     /// Applies at least one of the batches, as many as fit a group's time. They must be valid.
-    pub(super) fn apply_some(&mut self, batches: &[&Batch], wait: Duration) -> Vec<Answer> {
+    pub(super) fn apply_some(&mut self, group: &mut dyn Group, wait: Duration) -> Vec<Answer> {
         if let Some(error) = self.unfit(wait) {
-            return batches.iter().map(|_| Err(again(&error))).collect();
+            return batches(group).map(|_| Err(again(&error))).collect();
         }
-        let lost = match self.group(batches, wait) {
+        let lost = match self.group(group, wait) {
             Ok(answers) => return answers.into_iter().map(Ok).collect(),
             Err(lost) => lost,
         };
         let error = match lost {
             Lost::NotBegun(error) => error,
             // Only the offender shall fail: what fits alone is applied alone.
-            Lost::BeforeCommit(_) if batches.len() > 1 => return self.each_alone(batches, wait),
+            Lost::BeforeCommit(_) if group.len() > 1 => return self.each_alone(group, wait),
             Lost::BeforeCommit(trouble) => trouble.not_applied(),
             // The write that did not fit was that of the commit's last frame or one before it, and no sync was tried.
             // Without powersafe overwrite copies of the last frame follow it, and one of those may be what did not fit.
             Lost::AtCommit(trouble) if trouble.is_disk_full() && self.powersafe_overwrite => {
-                if batches.len() > 1 {
-                    return self.each_alone(batches, wait);
+                if group.len() > 1 {
+                    return self.each_alone(group, wait);
                 }
                 trouble.not_applied()
             }
@@ -195,8 +198,8 @@ impl SqliteCore {
                 let in_sync = trouble.is_failed_sync();
                 match self.after_failed_sync(trouble) {
                     // The device did not take some write: perhaps of one batch only.
-                    StoreError::Failed { .. } | StoreError::DiskFull if !in_sync && batches.len() > 1 => {
-                        return self.each_alone(batches, wait);
+                    StoreError::Failed { .. } | StoreError::DiskFull if !in_sync && group.len() > 1 => {
+                        return self.each_alone(group, wait);
                     }
                     error => error,
                 }
@@ -210,19 +213,19 @@ impl SqliteCore {
                 }
             }
         };
-        batches.iter().map(|_| Err(again(&error))).collect()
+        batches(group).map(|_| Err(again(&error))).collect()
     }
 
     /// The wait for the lock is shared by all of them; once it is over the rest is told so untried.
-    fn each_alone(&mut self, batches: &[&Batch], wait: Duration) -> Vec<Answer> {
+    fn each_alone(&mut self, group: &dyn Group, wait: Duration) -> Vec<Answer> {
         let started = self.env.clock().monotonic();
-        let mut answers: Vec<Answer> = Vec::with_capacity(batches.len());
-        for batch in batches {
+        let mut answers: Vec<Answer> = Vec::with_capacity(group.len());
+        for batch in batches(group) {
             let answer = if let Some(Err(error @ StoreError::Overloaded { .. })) = answers.last() {
                 vec![Err(again(error))]
             } else {
                 let spent = self.env.clock().monotonic().saturating_sub(started);
-                self.apply_some(&[batch], wait.saturating_sub(spent))
+                self.apply_some(&mut Closed(&[batch]), wait.saturating_sub(spent))
             };
             answers.extend(answer);
         }
@@ -417,15 +420,19 @@ impl SqliteCore {
         pause / 2 + pause * u32::from(byte[0]) / 512
     }
 
-    fn group(&mut self, batches: &[&Batch], wait: Duration) -> Result<Vec<Committed>, Lost> {
-        let durable = batches.iter().any(|batch| batch.durability() == Durability::Durable);
+    fn group(&mut self, group: &mut dyn Group, wait: Duration) -> Result<Vec<Committed>, Lost> {
+        let durable = batches(group).any(|batch| batch.durability() == Durability::Durable);
         let durability = if durable { Durability::Durable } else { Durability::Relaxed };
-        let erases = batches.iter().any(|batch| erases(batch));
+        let erases = batches(group).any(erases);
         self.overwrite_deleted(erases).map_err(|trouble| Lost::NotBegun(trouble.not_applied()))?;
         self.env.reach(Failpoint::BEGIN_BEFORE);
         self.begin(durability, wait).map_err(Lost::NotBegun)?;
         self.env.reach(Failpoint::BEGIN_AFTER);
-        let (answers, ceiling) = match self.inside(batches) {
+        // How the transaction syncs and deletes was settled before it began.
+        let fits = |batch: &Batch| {
+            (durable || batch.durability() == Durability::Relaxed) && (erases || !self::erases(batch))
+        };
+        let (answers, ceiling) = match self.inside(group, &fits) {
             Ok(decided) => decided,
             Err(trouble) => {
                 self.roll_back();
@@ -472,19 +479,36 @@ impl SqliteCore {
     }
 
     /// Decides and writes; answers also with the ceiling that the file will hold once this is committed.
-    fn inside(&mut self, batches: &[&Batch]) -> Result<(Vec<Committed>, StoreTime), Trouble> {
+    fn inside(
+        &mut self,
+        group: &mut dyn Group,
+        fits: &dyn Fn(&Batch) -> bool,
+    ) -> Result<(Vec<Committed>, StoreTime), Trouble> {
         let started = self.env.clock().monotonic();
-        let now = self.clock.now(self.env.clock());
         let mut ceiling = self.clock.ceiling;
-        if now.store.plus(CEILING_AHEAD / 2) > ceiling {
-            ceiling = now.store.plus(CEILING_AHEAD);
-            self.connection.prepare_cached(sql::clock::RAISE)?.execute([ceiling.as_millis()])?;
-        }
+        let (clock, env, connection) = (self.clock, &self.env, &self.connection);
+        let mut look = || -> Result<Now, Trouble> {
+            let now = clock.now(env.clock());
+            if now.store.plus(CEILING_AHEAD / 2) > ceiling {
+                ceiling = now.store.plus(CEILING_AHEAD);
+                connection.prepare_cached(sql::clock::RAISE)?.execute([ceiling.as_millis()])?;
+            }
+            Ok(now)
+        };
+        let mut now = look()?;
         let mut needs_barrier = false;
         let mut unlooked = 0;
-        let mut answers = Vec::with_capacity(batches.len());
+        let mut answers = Vec::with_capacity(group.len());
         let mut transaction = Transaction::new(&self.connection, &mut self.heads, &mut self.recent);
-        for batch in batches {
+        loop {
+            if answers.len() == group.len() {
+                if !group.join(fits) {
+                    break;
+                }
+                // A holder counts his term from before he asked: it must not begin earlier here.
+                now = look()?;
+            }
+            let batch = group.at(answers.len());
             if unlooked >= CLOCK_LOOK_COMMANDS {
                 unlooked = 0;
                 if self.env.clock().monotonic().saturating_sub(started) > GROUP_TIME_MAX {
@@ -512,66 +536,6 @@ impl SqliteCore {
             self.execute(sql::transaction::MARKER)?;
         }
         Ok((answers, ceiling))
-    }
-
-    /// Folds the write-ahead log into the file when it has grown enough. Never waits for readers.
-    pub fn fold_log_if_due(&mut self) {
-        // Folding a log of which a part never reached the device could leave neither log nor file whole.
-        if self.state != State::Sound {
-            return;
-        }
-        if !self.log.is_to_be_folded() {
-            return;
-        }
-        // Should the fold fail half-way, the log must not be written over where the file rests on it.
-        if self.log.has_unsynced() && self.sync_log().is_err() {
-            return;
-        }
-        self.env.reach(Failpoint::WAL_CHECKPOINT_BEFORE);
-        // A failure leaves the log as it is, to be folded another time; its pages are read from there till then. But
-        // its sync may have been what failed.
-        let how = if self.log.holds_erased {
-            sql::transaction::WAL_TRUNCATE
-        } else {
-            sql::transaction::WAL_CHECKPOINT
-        };
-        match self.connection.query_row(how, [], |row| row.get::<_, bool>(0)) {
-            // A reader in the way: the log is cut short another time.
-            Ok(is_busy) => {
-                self.log.holds_erased &= is_busy;
-                // The next commit may begin the log anew.
-                self.log.synced = Synced::default();
-            }
-            Err(error) => {
-                if is_io(&error.into()) {
-                    self.state = State::Unsynced;
-                }
-            }
-        }
-        self.log.folded_at = self.log.pages;
-        self.env.reach(Failpoint::WAL_CHECKPOINT_AFTER);
-    }
-
-    /// Syncs what relaxed commits have left in the log, by a commit that writes a page.
-    fn sync_log(&mut self) -> Result<(), StoreError> {
-        self.begin(Durability::Durable, Duration::ZERO)?;
-        let committed =
-            self.execute(sql::transaction::MARKER).and_then(|()| self.execute(sql::transaction::COMMIT));
-        match committed {
-            Ok(()) => {
-                self.log.pages = pages::after_commit();
-                self.env.reach(Failpoint::MARKER_AFTER);
-                self.log.note_synced(&self.files.1);
-                Ok(())
-            }
-            Err(trouble) => {
-                self.roll_back();
-                if is_io(&trouble) {
-                    self.state = State::Unsynced;
-                }
-                Err(trouble.not_applied())
-            }
-        }
     }
 
     /// Pages at which the log is folded.

@@ -7,6 +7,7 @@ use crate::batch::Batch;
 use crate::env::Env;
 use crate::sqlite::closing;
 use crate::sqlite::core::Answer;
+use crate::sqlite::group::{self, Group};
 use crate::sqlite::watch::Watching;
 use crate::sqlite::writer::{GroupCommit, Writer};
 use crate::store::ChangeStamp;
@@ -25,9 +26,10 @@ struct Abstract<C> {
 }
 
 impl<C: Core> GroupCommit for Abstract<C> {
-    fn apply_some(&mut self, batches: &[&Batch], _: Duration) -> Vec<Answer> {
+    fn apply_some(&mut self, group: &mut dyn Group, _: Duration) -> Vec<Answer> {
         self.changed = true;
-        self.core.apply(batches)
+        while group.join(&|_| true) {}
+        self.core.apply(&group::batches(group).collect::<Vec<_>>())
     }
 
     fn take_changed(&mut self) -> bool {

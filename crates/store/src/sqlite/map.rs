@@ -174,6 +174,11 @@ pub(super) fn largest_id(row: &Row<'_>) -> Mapped<Option<CheckpointId>> {
     optional(row, 0, |row, column| bytes(row, column).map(CheckpointId::from_bytes))
 }
 
+/// The largest transition that moved an item, if any did.
+pub(super) fn largest_transition(row: &Row<'_>) -> Mapped<Option<TransitionId>> {
+    optional(row, 0, |row, column| bytes(row, column).map(TransitionId::from_bytes))
+}
+
 /// The id of a checkpoint.
 pub(super) fn checkpoint_id(row: &Row<'_>) -> Mapped<CheckpointId> {
     bytes(row, 0).map(CheckpointId::from_bytes)

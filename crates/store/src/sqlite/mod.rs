@@ -6,6 +6,7 @@ mod core;
 #[cfg(steadfast_shuttle)]
 pub(crate) mod explored;
 mod failure;
+mod group;
 mod heads;
 mod log;
 mod map;

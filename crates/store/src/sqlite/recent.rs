@@ -1,15 +1,53 @@
-//! Which checkpoint ids are surely new. Ids are time-ordered, so nearly every one that is asked for lies beyond the
-//! largest that was in the file when the writer first looked; those written since are remembered here. That spares
-//! each append a search of the index.
+//! Which ids are surely new: of checkpoints, and of the transitions that move work items. Ids are time-ordered, so
+//! nearly every one that is asked for lies beyond the largest that was in the file when the writer first looked; those
+//! written since are remembered here. That spares each append and each claim a search of an index.
 
 use std::collections::VecDeque;
 
-use crate::id::CheckpointId;
+use crate::id::{CheckpointId, TransitionId};
 
 /// Ids remembered at most between groups; the older half goes first.
 const KEPT_MAX: usize = 8_192;
 
-/// See the module. To be forgotten after a rollback and when somebody else has committed.
+/// An id of 16 bytes, as a number: numbers order as the bytes do.
+pub(super) trait Numbered {
+    fn number(self) -> u128;
+}
+
+impl Numbered for CheckpointId {
+    fn number(self) -> u128 {
+        u128::from_be_bytes(*self.as_bytes())
+    }
+}
+
+impl Numbered for TransitionId {
+    fn number(self) -> u128 {
+        u128::from_be_bytes(*self.as_bytes())
+    }
+}
+
+/// What the writer remembers. To be forgotten after a rollback and when somebody else has committed.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    pub(super) checkpoints: RecentIds,
+    pub(super) transitions: RecentIds,
+}
+
+impl Recent {
+    /// The file must be asked again.
+    pub(super) fn forget(&mut self) {
+        self.checkpoints.forget();
+        self.transitions.forget();
+    }
+
+    /// Keeps memory bounded. To be called between groups.
+    pub(super) fn trim(&mut self) {
+        self.checkpoints.trim();
+        self.transitions.trim();
+    }
+}
+
+/// The ids of one kind; see the module.
 #[derive(Debug, Default)]
 pub(super) struct RecentIds {
     /// Every id in the file beyond this one is among the recent. Unknown until the file was asked.
@@ -18,25 +56,20 @@ pub(super) struct RecentIds {
     recent: VecDeque<u128>,
 }
 
-/// Ids as numbers order as their bytes do.
-fn number(id: CheckpointId) -> u128 {
-    u128::from_be_bytes(*id.as_bytes())
-}
-
 impl RecentIds {
     /// Whether the file has to be searched for `id`. `largest` asks it for its largest id.
-    pub(super) fn may_be_there<E>(
+    pub(super) fn may_be_there<Id: Numbered, E>(
         &mut self,
-        id: CheckpointId,
-        largest: impl FnOnce() -> Result<Option<CheckpointId>, E>,
+        id: Id,
+        largest: impl FnOnce() -> Result<Option<Id>, E>,
     ) -> Result<bool, E> {
         let watermark = if let Some(watermark) = self.watermark {
             watermark
         } else {
-            let found = largest()?.map_or(0, number);
+            let found = largest()?.map_or(0, Numbered::number);
             *self.watermark.insert(found)
         };
-        let id = number(id);
+        let id = id.number();
         if self.recent.back().is_none_or(|newest| id > *newest) {
             return Ok(id <= watermark);
         }
@@ -44,8 +77,8 @@ impl RecentIds {
     }
 
     /// An id was written.
-    pub(super) fn insert(&mut self, id: CheckpointId) {
-        let id = number(id);
+    pub(super) fn insert(&mut self, id: impl Numbered) {
+        let id = id.number();
         if self.watermark.is_none_or(|watermark| id <= watermark) {
             return;
         }
@@ -56,14 +89,12 @@ impl RecentIds {
         }
     }
 
-    /// The file must be asked again.
-    pub(super) fn forget(&mut self) {
+    fn forget(&mut self) {
         self.watermark = None;
         self.recent.clear();
     }
 
-    /// Keeps memory bounded. To be called between groups.
-    pub(super) fn trim(&mut self) {
+    fn trim(&mut self) {
         if self.recent.len() > KEPT_MAX {
             self.watermark = self.recent.drain(..=KEPT_MAX / 2).next_back();
         }

@@ -11,7 +11,7 @@ use crate::payload::Payload;
 use crate::record::{CheckpointHeader, Operation, SequenceNumber, Task, WorkItem};
 use crate::sqlite::failure::Trouble;
 use crate::sqlite::heads::Heads;
-use crate::sqlite::recent::RecentIds;
+use crate::sqlite::recent::Recent;
 use crate::sqlite::text_time::TextTime;
 use crate::sqlite::{map, sql};
 use crate::time::{StoreTime, WallTime};
@@ -23,14 +23,14 @@ const PRIORITIES_WALKED_MAX: usize = 64;
 pub(super) struct Transaction<'a> {
     connection: &'a Connection,
     heads: &'a mut Heads,
-    recent: &'a mut RecentIds,
+    recent: &'a mut Recent,
     /// A group is mostly appends: their statement is taken from the cache of statements once.
     append: Option<CachedStatement<'a>>,
 }
 
 impl<'a> Transaction<'a> {
     /// The transaction that is open on `connection`.
-    pub(super) fn new(connection: &'a Connection, heads: &'a mut Heads, recent: &'a mut RecentIds) -> Self {
+    pub(super) fn new(connection: &'a Connection, heads: &'a mut Heads, recent: &'a mut Recent) -> Self {
         Self { connection, heads, recent, append: None }
     }
 
@@ -95,6 +95,8 @@ impl<'a> Transaction<'a> {
             Write::FinishTask(task, result) => self.finish_task(task, &result),
             Write::InsertItem(item) => self.insert_item(&item),
             Write::UpdateItem(item) => self.update_item(&item),
+            Write::RenewLease(item) => self.renew_lease(&item),
+            Write::EndItem(item) => self.end_item(&item),
             Write::InsertCheckpoint(stored) => self.insert_checkpoint(&stored),
             Write::RecordVerification(id, verification) => self
                 .execute(
@@ -180,7 +182,10 @@ impl<'a> Transaction<'a> {
         .map(drop)
     }
 
-    fn update_item(&self, item: &WorkItem) -> Result<(), Trouble> {
+    fn update_item(&mut self, item: &WorkItem) -> Result<(), Trouble> {
+        if let Some(transition) = item.transition {
+            self.recent.transitions.insert(transition);
+        }
         let lease = item.lease.as_ref();
         self.execute_one(
             sql::item::UPDATE,
@@ -199,6 +204,25 @@ impl<'a> Transaction<'a> {
                 item.detail,
             ],
             "the fence of a work item, which did not grow",
+        )
+    }
+
+    fn renew_lease(&self, item: &WorkItem) -> Result<(), Trouble> {
+        let expires_at = item.lease.as_ref().map(|lease| TextTime::from(lease.expires_at));
+        self.execute_one(
+            sql::item::RENEW,
+            params![item.id.as_str(), item.fence.0, expires_at],
+            "a work item under its lease",
+        )
+    }
+
+    fn end_item(&self, item: &WorkItem) -> Result<(), Trouble> {
+        let (fence, settlement) =
+            item.settled.ok_or_else(|| Trouble::impossible("the settlement of an item that was settled"))?;
+        self.execute_one(
+            sql::item::END,
+            params![item.id.as_str(), fence.0, item.status.as_str(), settlement.as_str(), item.detail],
+            "a work item under the lease that settles it",
         )
     }
 
@@ -225,7 +249,7 @@ impl<'a> Transaction<'a> {
             stored.payload.bytes().as_ref(),
             header.copy_of.as_ref().map(CheckpointId::as_bytes),
         ])?;
-        self.recent.insert(header.id);
+        self.recent.checkpoints.insert(header.id);
         Ok(())
     }
 
@@ -306,19 +330,32 @@ impl Transaction<'_> {
             if found.len() >= limit {
                 return Ok(found);
             }
-            let mut statement = self.statement(walk.next_priority)?;
-            statement.raw_bind_parameter(1, above)?;
-            bind_kind(&mut statement, kind)?;
-            let next = {
-                let mut rows = statement.raw_query();
-                rows.next()?.map_or(Ok(None), |row| row.get::<_, Option<i64>>(0))?
+            let level = self.available(walk.at_next, above, kind, now, limit - found.len())?;
+            above = match level.last() {
+                Some(item) => i64::from(item.priority),
+                // Whoever is at the next priority waits for his time, or there is none.
+                None => match self.next_priority(walk, above, kind)? {
+                    Some(priority) => priority,
+                    None => return Ok(found),
+                },
             };
-            let Some(priority) = next else { return Ok(found) };
-            found.extend(self.available(walk.at, priority, kind, now, limit - found.len())?);
-            above = priority;
+            found.extend(level);
         }
         found.extend(self.available(walk.below, above, kind, now, limit.saturating_sub(found.len()))?);
         Ok(found)
+    }
+
+    fn next_priority(
+        &self,
+        walk: sql::item::Walk,
+        below: i64,
+        kind: Option<&Label>,
+    ) -> Result<Option<i64>, Trouble> {
+        let mut statement = self.statement(walk.next_priority)?;
+        statement.raw_bind_parameter(1, below)?;
+        bind_kind(&mut statement, kind)?;
+        let mut rows = statement.raw_query();
+        Ok(rows.next()?.map_or(Ok(None), |row| row.get(0))?)
     }
 
     fn available(
@@ -417,6 +454,14 @@ impl Rows for Transaction<'_> {
     }
 
     fn moved_by(&mut self, transition: TransitionId) -> Result<Vec<WorkItem>, Trouble> {
+        let largest = || {
+            let mut statement = self.connection.prepare_cached(sql::item::LARGEST_TRANSITION)?;
+            let mut rows = statement.query([])?;
+            rows.next()?.map_or(Ok(None), map::largest_transition)
+        };
+        if !self.recent.transitions.may_be_there(transition, largest)? {
+            return Ok(Vec::new());
+        }
         self.rows(sql::item::MOVED_BY, [transition.as_bytes()], map::item)
     }
 
@@ -426,7 +471,7 @@ impl Rows for Transaction<'_> {
             let mut rows = statement.query([])?;
             rows.next()?.map_or(Ok(None), map::largest_id)
         };
-        if !self.recent.may_be_there(id, largest)? {
+        if !self.recent.checkpoints.may_be_there(id, largest)? {
             return Ok(None);
         }
         self.row(sql::checkpoint::HEADER, [id.as_bytes()], map::header)

@@ -152,13 +152,15 @@ macro_rules! item_columns {
 pub(super) mod item {
     pub(in super::super) const BY_ID: &str = concat!(item_columns!(), "WHERE w.work_item_id = ?1");
     pub(in super::super) const MOVED_BY: &str = concat!(item_columns!(), "WHERE w.transition_id = ?1");
-    /// How available items are found: the next lower priority at which anything is pending, the items at one
-    /// priority, and those at all lower ones at once. Levels are walked so that items which wait for their time at one
-    /// priority are not read through on the way to the next.
+    pub(in super::super) const LARGEST_TRANSITION: &str =
+        "SELECT max(transition_id) FROM work_items WHERE transition_id IS NOT NULL";
+    /// How available items are found: the next lower priority at which anything is pending, the items there, and those
+    /// at all lower ones at once. Levels are walked so that items which wait for their time at one priority are not
+    /// read through on the way to the next.
     #[derive(Debug, Clone, Copy)]
     pub(in super::super) struct Walk {
         pub(in super::super) next_priority: &'static str,
-        pub(in super::super) at: &'static str,
+        pub(in super::super) at_next: &'static str,
         pub(in super::super) below: &'static str,
     }
     macro_rules! walk {
@@ -168,9 +170,12 @@ pub(super) mod item {
                     "SELECT max(w.priority) FROM work_items w WHERE w.status = 'pending' AND w.priority < ?1",
                     $condition
                 ),
-                at: concat!(
+                at_next: concat!(
                     item_columns!(),
-                    "WHERE w.status = 'pending' AND w.priority = ?1 AND w.available_at <= ?2",
+                    "WHERE w.status = 'pending' AND w.available_at <= ?2 AND w.priority =
+                       (SELECT max(w.priority) FROM work_items w WHERE w.status = 'pending' AND w.priority < ?1",
+                    $condition,
+                    ")",
                     $condition,
                     " ORDER BY w.available_at, w.work_item_id LIMIT ?3"
                 ),
@@ -227,6 +232,15 @@ pub(super) mod item {
          SET status = ?2, available_at = ?3, fence = ?4, attempt = ?5, lease_holder = ?6, lease_acquired_at = ?7,
              lease_expires_at = ?8, transition_id = ?9, settled_fence = ?10, settlement = ?11, detail = ?12
          WHERE work_item_id = ?1 AND fence <= ?4";
+    /// Names no column that it leaves as it is: an index over a column that is named is written anew.
+    pub(in super::super) const RENEW: &str = "UPDATE work_items SET lease_expires_at = ?3
+         WHERE work_item_id = ?1 AND fence = ?2 AND status = 'in_progress'";
+    /// As [`RENEW`]. Asserts beside its work that the item was leased under the fence that is noted as settled.
+    pub(in super::super) const END: &str =
+        "UPDATE work_items
+         SET status = ?3, lease_holder = NULL, lease_acquired_at = NULL, lease_expires_at = NULL, settled_fence = ?2,
+             settlement = ?4, detail = ?5
+         WHERE work_item_id = ?1 AND fence = ?2 AND status = 'in_progress'";
 }
 
 pub(super) mod checkpoint {

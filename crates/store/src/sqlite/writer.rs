@@ -1,5 +1,6 @@
-//! Group commit: one thread owns the write connection; whatever arrived while the last commit was in flight goes into
-//! the next one, without any artificial delay, and everybody is answered after COMMIT has returned.
+//! Group commit: one thread owns the write connection; whatever arrived while the last commit was in flight, and until
+//! the next one is at its COMMIT, goes into that, without any artificial delay, and everybody is answered after COMMIT
+//! has returned.
 
 #[cfg(steadfast_shuttle)]
 mod planted;
@@ -13,6 +14,7 @@ use crate::env::{Env, Failpoint};
 use crate::error::StoreError;
 use crate::sqlite::closing::AllClosed;
 use crate::sqlite::core::{Answer, SqliteCore};
+use crate::sqlite::group::Group;
 use crate::sqlite::telemetry::{self, LogAlarm};
 use crate::sqlite::watch::Watch;
 use crate::sync::atomic::{AtomicU32, Ordering};
@@ -33,7 +35,7 @@ const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// What the thread needs of a core.
 pub(super) trait GroupCommit: Send + 'static {
     /// Applies at least one of the batches, and answers for those that it has taken, in their order.
-    fn apply_some(&mut self, batches: &[&Batch], wait: Duration) -> Vec<Answer>;
+    fn apply_some(&mut self, group: &mut dyn Group, wait: Duration) -> Vec<Answer>;
     /// Whether anything may have changed since the last call.
     fn take_changed(&mut self) -> bool;
     /// Folds the write-ahead log into the file when it has grown enough.
@@ -45,8 +47,8 @@ pub(super) trait GroupCommit: Send + 'static {
 }
 
 impl GroupCommit for SqliteCore {
-    fn apply_some(&mut self, batches: &[&Batch], wait: Duration) -> Vec<Answer> {
-        Self::apply_some(self, batches, wait)
+    fn apply_some(&mut self, group: &mut dyn Group, wait: Duration) -> Vec<Answer> {
+        Self::apply_some(self, group, wait)
     }
 
     fn take_changed(&mut self) -> bool {
@@ -184,6 +186,43 @@ impl Writer {
     }
 }
 
+/// The first of those that wait, and whoever comes while they are applied.
+struct OpenGroup<'a> {
+    env: &'a Env,
+    requests: &'a Receiver<Request>,
+    pending: &'a mut VecDeque<Request>,
+    length: usize,
+    bytes: usize,
+}
+
+impl Group for OpenGroup<'_> {
+    fn len(&self) -> usize {
+        self.length
+    }
+
+    fn at(&self, place: usize) -> &Batch {
+        &self.pending[place].batch
+    }
+
+    fn join(&mut self, fits: &dyn Fn(&Batch) -> bool) -> bool {
+        // Whoever was left out by what a group may hold comes first next time.
+        if self.pending.len() > self.length || self.length >= GROUP_BATCHES_MAX {
+            return false;
+        }
+        let Ok(request) = self.requests.try_recv() else { return false };
+        let bytes = self.bytes + request.payload_bytes;
+        // The lock may have been waited for since the overdue were turned away.
+        let joins = fits(&request.batch)
+            && bytes <= GROUP_BYTES_MAX
+            && !request.is_overdue(self.env.clock().monotonic());
+        self.pending.push_back(request);
+        if joins {
+            (self.length, self.bytes) = (self.length + 1, bytes);
+        }
+        joins
+    }
+}
+
 struct Thread<C> {
     core: C,
     env: Env,
@@ -247,12 +286,12 @@ impl<C: GroupCommit> Thread<C> {
         if self.commit_wrongly(length) {
             return;
         }
-        let group = self.pending.make_contiguous();
-        let batches: Vec<&Batch> = group[..length].iter().map(|request| &request.batch).collect();
         let now = self.env.clock().monotonic();
         let left = |request: &Request| request.batch.wait().saturating_sub(request.waited(now));
-        let wait = group[..length].iter().map(left).min().unwrap_or_default();
-        let answers = self.core.apply_some(&batches, wait);
+        let wait = self.pending.iter().take(length).map(left).min().unwrap_or_default();
+        let bytes = self.pending.iter().take(length).map(|request| request.payload_bytes).sum();
+        let Self { core, env, requests, pending, .. } = self;
+        let answers = core.apply_some(&mut OpenGroup { env, requests, pending, length, bytes }, wait);
         let pages = self.core.log_pages();
         self.log_pages.store(pages, Ordering::Relaxed);
         telemetry::group(&answers, pages);

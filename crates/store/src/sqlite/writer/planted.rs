@@ -6,6 +6,7 @@ use super::{GroupCommit, Request, Thread};
 use crate::batch::Batch;
 use crate::error::StoreError;
 use crate::schedules::Planted;
+use crate::sqlite::group::Closed;
 
 impl<C: GroupCommit> Thread<C> {
     /// Commits the group, if a mistake of the writer's is planted, with that mistake.
@@ -29,7 +30,7 @@ impl<C: GroupCommit> Thread<C> {
             self.watch.bump();
         }
         let batches: Vec<&Batch> = group.iter().map(|request| &request.batch).collect();
-        let mut answers = self.core.apply_some(&batches, Duration::ZERO);
+        let mut answers = self.core.apply_some(&mut Closed(&batches), Duration::ZERO);
         if self.core.take_changed() && !Planted::WokenBeforeCommit.is_in() {
             self.watch.bump();
         }
