@@ -85,12 +85,17 @@ impl Level {
     }
 }
 
+/// At the release level so many times the runs of the pr level are done at a stretch.
+const PART_OF_PR: usize = 5;
+
 /// How often a case repeats its operation, unless the command line says otherwise.
 #[derive(Debug, Clone, Copy)]
 pub struct Runs {
     pr: usize,
     nightly: usize,
     release: usize,
+    /// As many as are done at a stretch at the release level.
+    part: usize,
 }
 
 impl Runs {
@@ -101,7 +106,18 @@ impl Runs {
 
     /// Of a campaign: at each level.
     pub const fn levels(pr: usize, nightly: usize, release: usize) -> Self {
-        Self { pr, nightly, release }
+        let part = if nightly < PART_OF_PR * pr { nightly } else { PART_OF_PR * pr };
+        Self { pr, nightly, release, part }
+    }
+
+    /// Of a campaign whose levels are sizes of one thing, which is done at a stretch.
+    pub const fn whole(pr: usize, nightly: usize, release: usize) -> Self {
+        Self { pr, nightly, release, part: release }
+    }
+
+    /// At the release level: those that are done at a stretch.
+    pub const fn part(self) -> usize {
+        self.part
     }
 
     /// At this level.

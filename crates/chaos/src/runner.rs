@@ -78,14 +78,13 @@ impl Matrix<'_> {
     /// # Errors
     /// [`RunnerError`], when nothing could be run or nothing be written. A case that fails is no error.
     pub fn run(&self, cases: &[Case], out: &mut dyn Write) -> Result<Report, RunnerError> {
-        let output = |source| RunnerError::Output { source };
         let started = Instant::now();
-        let settings = Arc::new(self.settings.clone());
+        let settings = &self.settings;
         let mut report = Report::new(self.name, settings.backend.name(), settings.seed, commit());
         for case in cases {
             let heading = format!("{} ({}):", case.title, case.id);
             writeln!(out, "{heading}").and_then(|()| out.flush()).map_err(output)?;
-            let (told, is_hanging) = self.one(case, &settings)?;
+            let (told, is_hanging) = self.one(case)?;
             writeln!(out, "{told}").map_err(output)?;
             report.add(told);
             if is_hanging {
@@ -104,12 +103,14 @@ impl Matrix<'_> {
     }
 
     /// One case, and whether it still hangs.
-    fn one(&self, case: &Case, settings: &Arc<Settings>) -> Result<(CaseReport, bool), RunnerError> {
+    pub(crate) fn one(&self, case: &Case) -> Result<(CaseReport, bool), RunnerError> {
+        let settings = &Arc::new(self.settings.clone());
         let mut told = CaseReport {
             id: case.id,
             title: case.title,
             status: CaseStatus::Skipped,
             duration_ms: 0,
+            runs: settings.runs_of(case),
             planned: 0,
             succeeded: 0,
             faults_fired: BTreeMap::new(),
@@ -196,8 +197,13 @@ fn own_folder(parent: &Path, id: &str) -> Result<tempfile::TempDir, RunnerError>
     make().map_err(|source| RunnerError::Folder { folder: parent.to_owned(), source })
 }
 
+/// For `map_err`: a report could not be written.
+pub(crate) fn output(source: io::Error) -> RunnerError {
+    RunnerError::Output { source }
+}
+
 /// The commit of the tree, when git can tell.
-fn commit() -> String {
+pub(crate) fn commit() -> String {
     let mut git = Command::new("git");
     git.args(["rev-parse", "HEAD"]).stdin(Stdio::null()).stderr(Stdio::null());
     let told = git.output().ok().filter(|output| output.status.success());

@@ -12,6 +12,7 @@ pub mod iofault;
 #[cfg(feature = "model")]
 mod model;
 mod mutants;
+mod parts;
 mod powerloss;
 mod record;
 mod schedules;

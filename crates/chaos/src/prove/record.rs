@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,9 @@ struct Run {
     commit: String,
     command: String,
     duration_ms: u64,
+    /// Of the operation, as the level or the command line had it.
+    #[serde(default)]
+    runs: usize,
     planned: usize,
     succeeded: usize,
     #[serde(default)]
@@ -60,6 +64,7 @@ impl Run {
             commit: commit.to_owned(),
             command: case.reproduce.clone(),
             duration_ms: case.duration_ms,
+            runs: case.runs,
             planned: case.planned,
             succeeded: case.succeeded,
             faults_fired: case.faults_fired.clone(),
@@ -82,6 +87,14 @@ pub(super) fn add(report: &Report, level: Level) -> Result<(), RecordError> {
     write(Path::new(RECORD), &json)?;
     let document = text(Path::new(DOCUMENT))?;
     write(Path::new(DOCUMENT), &with_tables(&document, &record, &ids())?)
+}
+
+/// How long so many runs of a campaign should take, going by the longest that is on record.
+pub(super) fn expected(id: &str, runs: usize) -> Option<Duration> {
+    let record = read(Path::new(RECORD)).ok()?;
+    let longest = record.0.get(id)?.values().filter(|run| run.runs > 0).max_by_key(|run| run.runs)?;
+    let one = Duration::from_millis(longest.duration_ms) / u32::try_from(longest.runs).ok()?;
+    Some(one * u32::try_from(runs).ok()?)
 }
 
 /// The campaigns in the order of the tables.
@@ -138,7 +151,7 @@ fn tables(record: &Record, campaigns: &[&str]) -> String {
             "| `{id}` | {level} | {} of {} | {fired} | {:.0} s | `{commit}` | `{}` |",
             run.succeeded,
             run.planned,
-            std::time::Duration::from_millis(run.duration_ms).as_secs_f64().ceil(),
+            Duration::from_millis(run.duration_ms).as_secs_f64().ceil(),
             run.command,
         );
     }
@@ -180,6 +193,7 @@ mod tests {
             commit: "0123456789abcdef".to_owned(),
             command: "cargo xtask prove".to_owned(),
             duration_ms: 1_500,
+            runs: 10,
             planned: 10,
             succeeded: 10,
             faults_fired: BTreeMap::from([("torn".to_owned(), 3)]),

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Within this share of its limit a latency or a ratio is *near* it.
 const NEAR: f64 = 0.1;
 
 /// What a figure is measured in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// Things counted. Never *near* a limit: they hold or they do not.
@@ -29,7 +29,7 @@ pub enum Unit {
 }
 
 /// How a figure must stand to its limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Op {
     /// At most the limit.
     #[serde(rename = "<=")]
@@ -43,7 +43,7 @@ pub enum Op {
 }
 
 /// What came of a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckStatus {
     /// It holds.
@@ -75,7 +75,7 @@ pub struct Figure {
 }
 
 /// A figure, its limit, and what came of the two.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Check {
     /// Its name, with words joined by `_`.
     pub name: String,
@@ -92,7 +92,7 @@ pub struct Check {
     /// What came of it.
     pub status: CheckStatus,
     /// Whether a figure beyond its limit only warns.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub advisory: bool,
 }
 

@@ -36,6 +36,8 @@ pub struct CaseReport {
     pub status: CaseStatus,
     /// How long it took.
     pub duration_ms: u64,
+    /// How often it was to repeat its operation.
+    pub runs: usize,
     /// Operations it planned: runs, rounds, requests.
     pub planned: usize,
     /// Those that were carried out.

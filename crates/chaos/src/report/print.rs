@@ -94,6 +94,7 @@ mod tests {
             title: "Kill -9 Recovery",
             status,
             duration_ms: 1_500,
+            runs: 5,
             planned: 5,
             succeeded: 5,
             faults_fired: BTreeMap::new(),

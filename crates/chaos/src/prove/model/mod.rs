@@ -29,7 +29,7 @@ pub(super) const CASE: Case = Case {
     title: "Model of Leases and Sweeps",
     shows: "In every state that three workers and two items can reach, with pauses, crashes and unknown answers, no promise about leases is broken.",
     needs: Needs::Anything,
-    runs: Runs::levels(1, 2, 3),
+    runs: Runs::whole(1, 2, 3),
     run,
 };
 

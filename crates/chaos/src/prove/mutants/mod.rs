@@ -19,7 +19,7 @@ pub(super) const CASE: Case = Case {
     title: "Planted Bugs and Mutants",
     shows: "Each planted bug is caught by the check that is named for it, and no change to a decision goes unseen.",
     needs: Needs::Anything,
-    runs: Runs::levels(1, 1, 1),
+    runs: Runs::whole(1, 1, 1),
     run,
 };
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Trouble;
-use super::look::{self, Contents, Look};
+use super::look::{self, Look, Pages};
 use super::mirror::Mirror;
 use crate::memory_vfs::{Files, MemoryVfs};
 
@@ -16,8 +16,8 @@ pub(super) struct Bench {
     pub(super) viewer: MemoryVfs,
     pub(super) machine: MemoryVfs,
     pub(super) mirror: Mirror,
-    /// What is wrong with the chains of each content that was met: the same rows, the same chains.
-    chains: HashMap<Contents, Vec<String>>,
+    /// What was found in each database that was recovered, page for page: the same pages, the same findings.
+    known: HashMap<Pages, Look>,
 }
 
 impl Bench {
@@ -33,22 +33,23 @@ impl Bench {
             viewer: register("viewer")?,
             machine: register("machine")?,
             mirror: Mirror::new(folder)?,
-            chains: HashMap::new(),
+            known: HashMap::new(),
         })
     }
 
     /// Looks at these files as SQLite recovers them: contents, integrity, foreign keys, chains.
     pub(super) fn look_deeply(&mut self, files: Files) -> Result<Look, Trouble> {
         let audit = look::open(&self.viewer, files)?;
+        // Those of an empty database cannot be had, nor those of a broken one.
+        let pages = look::pages(&audit).ok();
+        if let Some(known) = pages.and_then(|pages| self.known.get(&pages)) {
+            return Ok(known.clone());
+        }
         let mut look = look::look(&audit)?;
-        let chains = if let Some(known) = self.chains.get(&look.contents) {
-            known.clone()
-        } else {
-            let broken = look::broken_chains(&audit)?;
-            self.chains.insert(look.contents, broken.clone());
-            broken
-        };
-        look.complaints.extend(chains);
+        look.complaints.extend(look::broken_chains(&audit)?);
+        if let Some(pages) = pages {
+            self.known.insert(pages, look.clone());
+        }
         Ok(look)
     }
 }

@@ -12,6 +12,9 @@ use crate::memory_vfs::{Files, MemoryVfs, Name};
 /// Names one content of all tables: rows, and the schema itself.
 pub(super) type Contents = [u8; 16];
 
+/// Names the pages of one database, whatever its log looks like.
+pub(super) type Pages = [u8; 32];
+
 /// The path of every database here: a [`MemoryVfs`] looks at the suffix only.
 const PATH: &str = "/powerloss/image.db";
 
@@ -31,6 +34,11 @@ pub(super) fn open(viewer: &MemoryVfs, mut files: Files) -> rusqlite::Result<Aud
     }
     viewer.device().load(files);
     Audit::open_through(viewer.name(), Path::new(PATH))
+}
+
+/// A digest over all pages as every reader sees them, those that stand in the log included.
+pub(super) fn pages(audit: &Audit) -> rusqlite::Result<Pages> {
+    Ok(*blake3::hash(&audit.connection().serialize("main")?).as_bytes())
 }
 
 /// Looks at it.
