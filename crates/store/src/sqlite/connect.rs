@@ -76,6 +76,9 @@ pub(super) fn writer(options: &SqliteOptions, env: &Env) -> Result<Writer, OpenE
     connection.execute_batch(sql::connection::WRITER).map_err(told)?;
     connection.execute_batch(sql::transaction::FULL).map_err(told)?;
     pages::count(&connection);
+    if !options.powersafe_overwrite {
+        fold_what_was_left(&connection, env).map_err(|trouble| trouble.not_opened(path))?;
+    }
     migrate::migrate(&mut connection, env, path)?;
     let (clock, is_new_boot) = clock(&mut connection, env).map_err(|trouble| trouble.not_opened(path))?;
     connection.busy_timeout(Duration::ZERO).map_err(told)?;
@@ -122,18 +125,41 @@ fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
+/// Folds the log of an earlier boot before anything is written behind it, where a write may harm what stands beside it.
+/// SQLite fills up the last sector of a durable commit by a copy of its last frame, of which the end is not synced; when
+/// the power goes just then, that copy is not whole, and SQLite would go on right behind the commit, in its last sector.
+fn fold_what_was_left(connection: &Connection, env: &Env) -> Result<(), Trouble> {
+    // A file that has no clock yet is not of this boot either.
+    let saved = saved_clock(connection).ok().flatten();
+    if saved.is_some_and(|saved| !saved.resume(env.clock()).1) {
+        return Ok(());
+    }
+    env.reach(Failpoint::WAL_CHECKPOINT_BEFORE);
+    let is_busy: bool = connection.query_row(sql::transaction::WAL_TRUNCATE, [], |row| row.get(0))?;
+    env.reach(Failpoint::WAL_CHECKPOINT_AFTER);
+    if is_busy {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+        let text = "the log of an earlier boot is in use: open the file again".to_owned();
+        return Err(rusqlite::Error::SqliteFailure(code, Some(text)).into());
+    }
+    Ok(())
+}
+
+fn saved_clock(connection: &Connection) -> rusqlite::Result<Option<StoreClock>> {
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok(StoreClock {
+            boot: BootId(row.get(0)?),
+            anchor_ms: row.get(1)?,
+            ceiling: StoreTime::from_millis(row.get(2)?),
+        })
+    };
+    connection.query_row(sql::clock::READ, [], read).optional()
+}
+
 /// Reads the clock of this boot, or starts it; answers also whether there was one of another boot.
 fn clock(connection: &mut Connection, env: &Env) -> Result<(StoreClock, bool), Trouble> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let saved = transaction
-        .query_row(sql::clock::READ, [], |row| {
-            Ok(StoreClock {
-                boot: BootId(row.get(0)?),
-                anchor_ms: row.get(1)?,
-                ceiling: StoreTime::from_millis(row.get(2)?),
-            })
-        })
-        .optional()?;
+    let saved = saved_clock(&transaction)?;
     let clock = match saved {
         None => StoreClock::begin(env.clock()),
         Some(saved) => {

@@ -21,6 +21,7 @@ mod read_only;
 mod reference_sql;
 mod replaced;
 mod schema;
+mod sectors;
 mod statistics;
 mod store_time;
 mod syncs;

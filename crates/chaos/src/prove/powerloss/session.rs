@@ -254,6 +254,8 @@ impl Session {
             return Err(Trouble::Mirror(trouble));
         }
         let failed_syncs = failed.len();
+        // Nothing has failed, and it was written over itself: whose log it was could not be told.
+        self.inherits |= failed_syncs == 0 && self.trace.healed_at().is_some();
         let mut seen = vec![(0, std::mem::take(&mut self.start))];
         let start = seen[0].1.clone();
         seen.extend(commits.into_iter().map(|commit| (commit.at, commit.files)));

@@ -6,9 +6,9 @@
 //!
 //! One thing is left out. After a failed sync the store writes the part of its log over itself, the same bytes, of which
 //! it does not know that it is on the device. That is all of it where another process of the same boot has left the log,
-//! and where powersafe overwrite is declared off. A device that leaves garbage where the power was cut *while it wrote
-//! what it held already* could destroy acknowledged commits in that moment; no garbage is put there. Writes that are torn,
-//! dropped or reordered are.
+//! or whoever did so before there was a clock to tell the boots apart, and where powersafe overwrite is declared off. A
+//! device that leaves garbage where the power was cut *while it wrote what it held already* could destroy acknowledged
+//! commits in that moment; no garbage is put there. Writes that are torn, dropped or reordered are.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
