@@ -1,19 +1,14 @@
-//! A core that commits into books, and what must hold between the books and what callers were told. Its locks are the
-//! standard library's and held for a look only, so that the explorer sees no choice in them.
+//! Books of what was synced and what was told, and what must hold between the two. Their locks are the standard
+//! library's and held for a look only, so that the explorer sees no choice in them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use steadfast_store::schedules::Core;
 use steadfast_store::{
-    Answer, Applied, Batch, Command, Committed, CreateTask, InvalidId, Label, OperationBegun, Outcome,
-    Payload, StoreError, StoreTime, TaskId,
+    Answer, Batch, Command, Committed, CreateTask, InvalidId, Label, Outcome, Payload, StoreError, TaskId,
 };
 
-use crate::bugs::Outside;
 use crate::met::Met;
-use crate::world::{below, chance, choice};
 
 /// What a caller was told of its batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,10 +41,18 @@ impl Books {
         self.lock().synced.len()
     }
 
-    fn sync(&self, numbers: &[u32]) {
+    /// These batches are synced.
+    pub(crate) fn sync(&self, numbers: &[u32]) {
         for number in numbers {
             assert!(self.lock().synced.insert(*number), "batch {number} was applied twice");
         }
+    }
+
+    /// The core is closed.
+    pub(crate) fn close_core(&self) {
+        let mut entries = self.lock();
+        entries.core_closed = true;
+        entries.closed_in_order = entries.watcher_closed;
     }
 
     /// Batch `number` was answered in this way: it must be its own answer, and it must be true already.
@@ -95,7 +98,8 @@ impl Books {
 
 /// Whose answer it is, where it says so, and what it says.
 fn read(answer: &Answer) -> (Option<u32>, Told) {
-    let number = |text: String| text.parse().unwrap_or(u32::MAX);
+    let number =
+        |text: String| text.parse().unwrap_or_else(|_| panic!("the answer of a batch is lost: {text}"));
     match answer {
         Ok(Committed::Applied(applied)) => match applied.outcomes() {
             [Outcome::OperationBegun(begun)] => (Some(begun.attempt), Told::Applied),
@@ -123,87 +127,11 @@ pub(crate) fn batch(number: u32, payload_bytes: usize) -> Batch {
     batch
 }
 
-fn number_of(batch: &Batch) -> u32 {
+/// Its number.
+pub(crate) fn number_of(batch: &Batch) -> u32 {
     match &batch.entries()[0].command {
         Command::CreateTask(create) => create.task.as_str().parse().unwrap_or(u32::MAX),
         other => panic!("a batch that no scenario makes: {other:?}"),
-    }
-}
-
-/// Commits into [`Books`].
-#[derive(Debug)]
-pub(crate) struct BookCore {
-    books: Arc<Books>,
-    /// Whether some commits fail, for the reasons that commits fail for.
-    fails: bool,
-    unsynced: Vec<u32>,
-}
-
-impl BookCore {
-    pub(crate) fn new(books: &Arc<Books>, fails: bool) -> Self {
-        Self { books: Arc::clone(books), fails, unsynced: Vec::new() }
-    }
-
-    fn apply_one(&mut self, number: u32) -> Answer {
-        let source = || number.to_string().into();
-        match if self.fails { below(10) } else { 9 } {
-            0 => {
-                Met::Failed.count();
-                return Err(StoreError::Failed { source: source() });
-            }
-            1 => {
-                Met::LockTaken.count();
-                return Err(StoreError::Overloaded { waited: Duration::ZERO, held_by: "another process" });
-            }
-            2 => {
-                Met::Unknown.count();
-                if chance(50) {
-                    self.unsynced.push(number);
-                }
-                return Err(StoreError::Unknown { source: source() });
-            }
-            _ => {}
-        }
-        self.unsynced.push(number);
-        let begun = OperationBegun { expires_at: StoreTime::from_millis(0), attempt: number };
-        Ok(Committed::Applied(Applied::new(vec![Outcome::OperationBegun(begun)], false)))
-    }
-
-    fn sync(&mut self) {
-        choice();
-        let synced = std::mem::take(&mut self.unsynced);
-        self.books.sync(&synced);
-        choice();
-    }
-}
-
-impl Core for BookCore {
-    fn apply(&mut self, batches: &[&Batch]) -> Vec<Answer> {
-        let mut taken = batches.len();
-        if taken > 1 {
-            Met::Group.count();
-            if chance(20) {
-                taken = 1 + below(taken - 1);
-                Met::GroupSplit.count();
-            }
-        }
-        let answers = batches[..taken].iter().map(|batch| self.apply_one(number_of(batch))).collect();
-        if !Outside::AnsweredBeforeSync.is_in() {
-            self.sync();
-        }
-        answers
-    }
-
-    fn after(&mut self) {
-        self.sync();
-    }
-}
-
-impl Drop for BookCore {
-    fn drop(&mut self) {
-        let mut entries = self.books.lock();
-        entries.core_closed = true;
-        entries.closed_in_order = entries.watcher_closed;
     }
 }
 

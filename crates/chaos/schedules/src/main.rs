@@ -11,6 +11,10 @@ mod books;
 #[cfg(steadfast_shuttle)]
 mod bugs;
 #[cfg(steadfast_shuttle)]
+mod clock;
+#[cfg(steadfast_shuttle)]
+mod core;
+#[cfg(steadfast_shuttle)]
 mod met;
 #[cfg(steadfast_shuttle)]
 mod run;

@@ -9,6 +9,10 @@ pub(crate) enum Met {
     Group,
     /// The core took a part of a group only.
     GroupSplit,
+    /// A batch joined a commit that had begun.
+    Joined,
+    /// A batch came to a commit that had begun, and did not join it.
+    NotJoined,
     /// The core said that a batch failed.
     Failed,
     /// The core could not tell.
@@ -37,9 +41,11 @@ pub(crate) enum Met {
 
 impl Met {
     /// Every one.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Group,
         Self::GroupSplit,
+        Self::Joined,
+        Self::NotJoined,
         Self::Failed,
         Self::Unknown,
         Self::LockTaken,
@@ -59,6 +65,8 @@ impl Met {
         match self {
             Self::Group => "group of several",
             Self::GroupSplit => "group taken in part",
+            Self::Joined => "joined the commit that has begun",
+            Self::NotJoined => "not joined to the commit that has begun",
             Self::Failed => "commit failed",
             Self::Unknown => "outcome unknown",
             Self::LockTaken => "write lock taken",

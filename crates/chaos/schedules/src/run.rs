@@ -1,9 +1,9 @@
 //! Runs a scenario so many times, and prints what came of it.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde_json::{Map, Value, json};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
@@ -21,6 +21,10 @@ const STACK_BYTES: usize = 512 * 1024;
 const STEPS_MAX: usize = 50_000;
 /// Instants at which priorities change, and one more.
 const PCT_DEPTH: usize = 4;
+
+/// What broke first. What comes out of the explorer may be what followed from it: a thread that panics lets go of its
+/// channels, and those at their other ends break too.
+static BROKE_FIRST: OnceLock<String> = OnceLock::new();
 
 /// The program: 0 when nothing broke, 1 when something did, 2 when it was not told rightly what to do.
 pub(crate) fn main() -> ExitCode {
@@ -86,10 +90,12 @@ fn run(arguments: &Arguments, scheduler: impl Scheduler + 'static) -> (Trace, Op
     config.silence_warnings = true;
     let trace = Arc::new(Mutex::new(Trace::default()));
     let runner = Runner::new(Traced { scheduler, trace: Arc::clone(&trace) }, config);
+    panic::set_hook(Box::new(|panic| drop(BROKE_FIRST.set(words_of(panic.payload())))));
     let scenario = arguments.scenario.run;
     let ran = catch_unwind(AssertUnwindSafe(|| runner.run(scenario)));
     let trace = std::mem::take(&mut *trace.lock().unwrap_or_else(PoisonError::into_inner));
-    (trace, ran.err().map(|panic| words_of(&*panic)))
+    let broke = |panic: Box<dyn Any + Send>| BROKE_FIRST.get().cloned().unwrap_or_else(|| words_of(&*panic));
+    (trace, ran.err().map(broke))
 }
 
 fn words_of(panic: &(dyn Any + Send)) -> String {

@@ -1,38 +1,32 @@
-//! The environment of a scenario: clocks that stand or jump, randomness of the explorer's, timers that never end or
-//! end at any moment, and a place to run futures that gives each choice to the explorer.
+//! The environment of a scenario: randomness of the explorer's, timers that never end or end at any moment, and a place
+//! to run futures that gives each choice to the explorer. Its clock is in a file of its own.
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use shuttle::rand::{Rng as _, RngCore as _, thread_rng};
-use steadfast_store::WallTime;
-use steadfast_store::env::{BootId, BootReading, BoxFuture, Clock, Env, Rng, Runtime};
+use steadfast_store::env::{BoxFuture, Env, Rng, Runtime};
 
 use crate::bugs::Outside;
+use crate::clock::{ExploredClock, Time};
 use crate::met::Met;
 
 /// The longest sleep that is a mere pause between two tries, and no limit of a wait.
 const PAUSE_MAX: Duration = Duration::from_millis(16);
-/// How far a clock jumps.
-const JUMP_MILLIS: u64 = 700;
-
-/// Whether limits of waits are reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Time {
-    /// Never: who is not woken waits for ever, and the explorer tells of it.
-    Stands,
-    /// At any moment, and the clock jumps between any two looks.
-    Jumps,
+/// An environment in which time stands; `waits` is counted whenever somebody waits with a limit.
+pub(crate) fn environment(waits: Met) -> Env {
+    environment_of(Arc::default(), waits)
 }
 
-/// An environment; `waits` is counted whenever somebody waits with a limit.
-pub(crate) fn environment(time: Time, waits: Met) -> Env {
+/// The same under a clock.
+pub(crate) fn environment_of(clock: Arc<ExploredClock>, waits: Met) -> Env {
+    let time = clock.time();
     Env::system()
-        .with_clock(Arc::new(ExploredClock { time, millis: AtomicU64::new(10_000_000) }))
+        .with_clock(clock)
         .with_rng(Arc::new(ExploredRng))
         .with_runtime(Arc::new(ExploredRuntime { time, waits }))
 }
@@ -77,33 +71,6 @@ pub(crate) async fn poll_once<F: Future>(future: &mut Pin<Box<F>>) -> Option<F::
         Poll::Pending => Poll::Ready(None),
     })
     .await
-}
-
-#[derive(Debug)]
-struct ExploredClock {
-    time: Time,
-    millis: AtomicU64,
-}
-
-impl ExploredClock {
-    fn look(&self) -> Duration {
-        let jump = if self.time == Time::Jumps && chance(10) { JUMP_MILLIS } else { 0 };
-        Duration::from_millis(self.millis.fetch_add(jump, Ordering::Relaxed) + jump)
-    }
-}
-
-impl Clock for ExploredClock {
-    fn monotonic(&self) -> Duration {
-        self.look()
-    }
-
-    fn boot(&self) -> BootReading {
-        BootReading { boot: BootId([1; 16]), elapsed: self.look() }
-    }
-
-    fn wall(&self) -> WallTime {
-        WallTime::from_millis(1_795_500_000_000)
-    }
 }
 
 #[derive(Debug)]

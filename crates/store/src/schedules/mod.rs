@@ -6,4 +6,4 @@ pub(crate) mod sync;
 
 pub use self::planted::Planted;
 #[cfg(feature = "sqlite")]
-pub use crate::sqlite::explored::{Core, ExploredStore};
+pub use crate::sqlite::explored::{Batches, Core, ExploredStore, GROUP_BATCHES_MAX, GROUP_BYTES_MAX};

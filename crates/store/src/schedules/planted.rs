@@ -24,6 +24,14 @@ pub enum Planted {
     GoneLeftOut,
     /// A batch is committed although its patience is over, and told otherwise.
     OverdueCommitted,
+    /// A batch joins the commit that has begun although its patience is over.
+    OverdueJoins,
+    /// A batch joins the commit that has begun whatever a group may hold.
+    JoinsPastLimits,
+    /// A batch joins the commit that has begun before those that wait longer.
+    JoinsAhead,
+    /// A batch that comes and does not fit the commit that has begun is forgotten.
+    UnfitForgotten,
     /// The queue ends with its sender, whatever is still in it.
     QueueCut,
     /// Room in the queue is never given back.

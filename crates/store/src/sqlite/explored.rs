@@ -7,15 +7,48 @@ use crate::batch::Batch;
 use crate::env::Env;
 use crate::sqlite::closing;
 use crate::sqlite::core::Answer;
-use crate::sqlite::group::{self, Group};
+use crate::sqlite::group::Group;
 use crate::sqlite::watch::Watching;
-use crate::sqlite::writer::{GroupCommit, Writer};
+use crate::sqlite::writer::{self, GroupCommit, Writer};
 use crate::store::ChangeStamp;
+
+/// Batches in one group at most.
+pub const GROUP_BATCHES_MAX: usize = writer::GROUP_BATCHES_MAX;
+/// Payload bytes in one group at most; a single batch may be larger.
+pub const GROUP_BYTES_MAX: usize = writer::GROUP_BYTES_MAX;
+
+/// The batches of a commit that has begun, each at its place from 0, and whoever still comes to it.
+pub struct Batches<'a>(&'a mut dyn Group);
+
+impl Batches<'_> {
+    /// How many there are by now; at least one.
+    #[allow(clippy::len_without_is_empty, reason = "it is never empty")]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The batch at a place that is taken.
+    pub fn at(&self, place: usize) -> &Batch {
+        self.0.at(place)
+    }
+
+    /// Takes in the next batch, if one waits already and `fits`; as the core of SQLite asks after each that it has
+    /// applied.
+    pub fn join(&mut self, fits: &dyn Fn(&Batch) -> bool) -> bool {
+        self.0.join(fits)
+    }
+}
+
+impl std::fmt::Debug for Batches<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Batches").field(&self.len()).finish()
+    }
+}
 
 /// Commits in the place of SQLite.
 pub trait Core: Send + 'static {
     /// Applies at least one of the batches and syncs them; answers for those that it has taken, in their order.
-    fn apply(&mut self, batches: &[&Batch]) -> Vec<Answer>;
+    fn apply(&mut self, batches: &mut Batches<'_>) -> Vec<Answer>;
     /// What is done after the answers have gone out.
     fn after(&mut self);
 }
@@ -28,8 +61,7 @@ struct Abstract<C> {
 impl<C: Core> GroupCommit for Abstract<C> {
     fn apply_some(&mut self, group: &mut dyn Group, _: Duration) -> Vec<Answer> {
         self.changed = true;
-        while group.join(&|_| true) {}
-        self.core.apply(&group::batches(group).collect::<Vec<_>>())
+        self.core.apply(&mut Batches(group))
     }
 
     fn take_changed(&mut self) -> bool {

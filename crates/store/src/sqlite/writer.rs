@@ -22,15 +22,15 @@ use crate::sync::queue::{Receiver, Sender, bounded};
 use crate::sync::{OwnedSemaphorePermit, Semaphore, oneshot, spawn_thread, within};
 
 /// Batches in the queue at most; few where schedules are explored, so that a few callers fill it.
-const QUEUE_BATCHES_MAX: usize = if cfg!(steadfast_shuttle) { 3 } else { 4_096 };
+const QUEUE_BATCHES_MAX: usize = if cfg!(steadfast_shuttle) { 4 } else { 4_096 };
 /// Room in the queue, in units of 1 KiB of payload.
-const QUEUE_UNITS: usize = if cfg!(steadfast_shuttle) { 3 } else { 65_536 };
+const QUEUE_UNITS: usize = if cfg!(steadfast_shuttle) { 4 } else { 65_536 };
 /// Units that the smallest batch takes, so that the queue's length is bounded too.
 const UNITS_MIN: usize = QUEUE_UNITS / QUEUE_BATCHES_MAX;
-/// Batches in one group at most.
-const GROUP_BATCHES_MAX: usize = if cfg!(steadfast_shuttle) { 2 } else { 1_024 };
+/// Batches in one group at most; fewer than the queue holds where schedules are explored, and so with the bytes.
+pub(super) const GROUP_BATCHES_MAX: usize = if cfg!(steadfast_shuttle) { 3 } else { 1_024 };
 /// Payload bytes in one group at most; a single batch may be larger.
-const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub(super) const GROUP_BYTES_MAX: usize = if cfg!(steadfast_shuttle) { 2 * 1_024 } else { 8 * 1024 * 1024 };
 
 /// What the thread needs of a core.
 pub(super) trait GroupCommit: Send + 'static {
@@ -205,6 +205,10 @@ impl Group for OpenGroup<'_> {
     }
 
     fn join(&mut self, fits: &dyn Fn(&Batch) -> bool) -> bool {
+        #[cfg(steadfast_shuttle)]
+        if let Some(joins) = self.join_wrongly(fits) {
+            return joins;
+        }
         // Whoever was left out by what a group may hold comes first next time.
         if self.pending.len() > self.length || self.length >= GROUP_BATCHES_MAX {
             return false;

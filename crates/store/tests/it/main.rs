@@ -3,5 +3,6 @@
 
 #[cfg(feature = "conformance")]
 mod conformance;
+mod decide;
 #[cfg(feature = "conformance")]
 mod planted;

@@ -5,19 +5,20 @@ use std::sync::Arc;
 use shuttle::future::{block_on, spawn};
 use steadfast_store::schedules::ExploredStore;
 
-use crate::books::{BookCore, Books, WatcherOpen, batch};
+use crate::books::{Books, WatcherOpen, batch};
+use crate::core::BookCore;
 use crate::met::Met;
-use crate::world::{Time, below, environment, poll_once, some_choices};
+use crate::world::{below, environment, poll_once, some_choices};
 
-/// As many as the queue has room for: each is accepted by the first poll.
+/// No more than the queue has room for: each is accepted by the first poll.
 const CALLERS: u32 = 3;
 
 pub(super) fn closing() {
     let books = Arc::new(Books::default());
     let open = WatcherOpen(Arc::clone(&books));
     let look = move || -> Option<i64> { panic!("nobody waits, and {open:?} is looked at") };
-    let env = environment(Time::Stands, Met::RoomAwaited);
-    let store = ExploredStore::start(BookCore::new(&books, false), look, env);
+    let env = environment(Met::RoomAwaited);
+    let store = ExploredStore::start(BookCore::sound(&books), look, env);
     let Ok(store) = store.map(Arc::new) else { panic!("no thread") };
     let callers: Vec<_> = (0..CALLERS)
         .map(|number| {

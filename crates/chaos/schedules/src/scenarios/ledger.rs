@@ -10,7 +10,7 @@ use steadfast_store::{Label, MemoryStore};
 
 use crate::bugs::Outside;
 use crate::met::Met;
-use crate::world::{Time, chance, environment, some_choices, unless_dropped};
+use crate::world::{chance, environment, some_choices, unless_dropped};
 
 const CALLERS: usize = 3;
 
@@ -48,12 +48,12 @@ fn same_bytes(told: Vec<Result<Ran, LedgerError>>, callers: usize) {
 
 /// How often the tool was called, and what was told to those whose future was not dropped.
 fn call(effect: Effect, first_vanishes: bool) -> (u32, Vec<Result<Ran, LedgerError>>) {
-    let store = MemoryStore::new(environment(Time::Stands, Met::ChangeAwaited));
+    let store = MemoryStore::new(environment(Met::ChangeAwaited));
     let made = Arc::new(AtomicU32::new(0));
     let callers: Vec<_> = (0..CALLERS)
         .map(|_| {
             let own = if Outside::NothingShared.is_in() {
-                MemoryStore::new(environment(Time::Stands, Met::ChangeAwaited))
+                MemoryStore::new(environment(Met::ChangeAwaited))
             } else {
                 store.peer()
             };

@@ -8,7 +8,7 @@ use steadfast_store::{MemoryStore, Store, TaskPage};
 
 use crate::books::batch;
 use crate::met::Met;
-use crate::world::{Time, environment};
+use crate::world::environment;
 
 const WAITERS: usize = 2;
 const COMMITTERS: u32 = 3;
@@ -16,7 +16,7 @@ const COMMITTERS: u32 = 3;
 const LIMIT: Duration = Duration::from_secs(3_600);
 
 pub(super) fn wake_ups() {
-    let store = Arc::new(MemoryStore::new(environment(Time::Stands, Met::ChangeAwaited)));
+    let store = Arc::new(MemoryStore::new(environment(Met::ChangeAwaited)));
     let waiters = (0..WAITERS).map(|_| {
         let store = Arc::clone(&store);
         spawn(async move {

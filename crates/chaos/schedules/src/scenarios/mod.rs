@@ -29,23 +29,32 @@ pub(crate) struct Scenario {
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "answers",
-        shows: "callers of a full queue get the answers of their own batches, none before its sync",
+        shows: "callers of a full queue get the answers of their own batches, none before its sync, whenever they joined",
         share: 21,
-        meets: &[Met::Group, Met::GroupSplit, Met::Failed, Met::Unknown, Met::LockTaken, Met::RoomAwaited],
+        meets: &[
+            Met::Group,
+            Met::GroupSplit,
+            Met::Joined,
+            Met::NotJoined,
+            Met::Failed,
+            Met::Unknown,
+            Met::LockTaken,
+            Met::RoomAwaited,
+        ],
         run: answers::answers,
     },
     Scenario {
         name: "patience",
         shows: "whoever is told that its patience is over has applied nothing, while time runs out at any moment",
         share: 13,
-        meets: &[Met::TimerEnded, Met::PatienceOver],
+        meets: &[Met::Joined, Met::NotJoined, Met::TimerEnded, Met::PatienceOver],
         run: answers::patience,
     },
     Scenario {
         name: "closing",
         shows: "a dropped future loses its answer only, and close() loses nothing that the queue has accepted",
         share: 15,
-        meets: &[Met::CallerGone],
+        meets: &[Met::CallerGone, Met::Joined],
         run: closing::closing,
     },
     Scenario {

@@ -12,7 +12,7 @@ use steadfast_store::MemoryStore;
 
 use crate::bugs::Outside;
 use crate::met::Met;
-use crate::world::{Time, environment, some_choices, unless_dropped};
+use crate::world::{environment, some_choices, unless_dropped};
 
 const CALLERS: usize = 3;
 
@@ -37,12 +37,12 @@ fn same_bytes(got: &[Cached], callers: usize) {
 
 /// How often the model was asked, and what came back to those whose future was not dropped.
 fn ask(first_vanishes: bool) -> (u32, Vec<Cached>) {
-    let store = MemoryStore::new(environment(Time::Stands, Met::ChangeAwaited));
+    let store = MemoryStore::new(environment(Met::ChangeAwaited));
     let asked = Arc::new(AtomicU32::new(0));
     let callers: Vec<_> = (0..CALLERS)
         .map(|_| {
             let own = if Outside::NothingShared.is_in() {
-                MemoryStore::new(environment(Time::Stands, Met::ChangeAwaited))
+                MemoryStore::new(environment(Met::ChangeAwaited))
             } else {
                 store.peer()
             };

@@ -14,7 +14,7 @@ use super::folder::Folder;
 use crate::books::batch;
 use crate::met::Met;
 use crate::sql;
-use crate::world::{Time, below, choice, environment, poll_once, some_choices};
+use crate::world::{below, choice, environment, poll_once, some_choices};
 
 /// Callers that wait for their answers.
 const CALLERS: u32 = 2;
@@ -61,7 +61,7 @@ pub(super) fn whole() {
     let folder = Folder::make();
     let path = folder.database();
     let notes = Arc::new(Notes { path: path.clone(), committed: Mutex::default() });
-    let env = environment(Time::Stands, Met::ChangeAwaited).with_failpoints(notes.clone());
+    let env = environment(Met::ChangeAwaited).with_failpoints(notes.clone());
     let mut options = SqliteOptions::new(&path);
     options.readers = 1;
     let store = block_on(SqliteStore::open(options, env));

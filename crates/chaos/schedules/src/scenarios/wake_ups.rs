@@ -8,9 +8,10 @@ use shuttle::future::{block_on, spawn};
 use shuttle::sync::{Condvar, Mutex};
 use steadfast_store::schedules::ExploredStore;
 
-use crate::books::{BookCore, Books, WatcherOpen, batch};
+use crate::books::{Books, WatcherOpen, batch};
+use crate::core::BookCore;
 use crate::met::Met;
-use crate::world::{Time, below, environment, some_choices};
+use crate::world::{below, environment, some_choices};
 
 const WAITERS: usize = 2;
 const COMMITTERS: u32 = 2;
@@ -70,8 +71,8 @@ pub(super) fn wake_ups() {
         let _ = &open;
         Some(looked_at.look())
     };
-    let env = environment(Time::Stands, Met::ChangeAwaited);
-    let Ok(store) = ExploredStore::start(BookCore::new(&books, false), look, env).map(Arc::new) else {
+    let env = environment(Met::ChangeAwaited);
+    let Ok(store) = ExploredStore::start(BookCore::sound(&books), look, env).map(Arc::new) else {
         panic!("no thread")
     };
     let foreign = i64::try_from(below(2)).unwrap_or(0);

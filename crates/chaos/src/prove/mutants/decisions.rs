@@ -19,6 +19,8 @@ const SHARDS: usize = 8;
 const MUTANTS_MAX: f64 = 150.0;
 /// Where the list stands, from the root of the workspace.
 const LIST: &str = "docs/mutants.md";
+/// Where the mutants are built, in the folder of the campaign.
+const BUILD: &str = "mutants-build";
 /// How often cargo-mutants is asked whether it has ended.
 const END_POLL: Duration = Duration::from_millis(200);
 /// Files that cargo-mutants leaves, one mutant a line.
@@ -70,6 +72,8 @@ fn attempt(context: &Context, shard: usize, folder: &Path) -> Result<(), CaseErr
         .args(["mutants", "--line-col=false", "--colors=never", "--shard", &format!("{shard}/{SHARDS}")])
         .arg("--output")
         .arg(folder)
+        // What the decisions depend on is built by the first part for all of them.
+        .env("CARGO_TARGET_DIR", context.folder().join(BUILD))
         .stdin(Stdio::null())
         .stderr(log.try_clone().map_err(CaseError::io("keeping a log"))?)
         .stdout(log);

@@ -1,8 +1,9 @@
-//! The writer's commit with a mistake in it, for the program that explores schedules to find.
+//! The writer's commit, and how batches join it, with a mistake in them, for the program that explores schedules to
+//! find.
 
 use std::time::Duration;
 
-use super::{GroupCommit, Request, Thread};
+use super::{GROUP_BATCHES_MAX, GROUP_BYTES_MAX, GroupCommit, OpenGroup, Request, Thread};
 use crate::batch::Batch;
 use crate::error::StoreError;
 use crate::schedules::Planted;
@@ -51,5 +52,36 @@ impl<C: GroupCommit> Thread<C> {
             self.pending.push_front(request);
         }
         true
+    }
+}
+
+impl OpenGroup<'_> {
+    /// Takes in the next batch, if a mistake of joining is planted, with that mistake.
+    pub(super) fn join_wrongly(&mut self, fits: &dyn Fn(&Batch) -> bool) -> Option<bool> {
+        let is_planted =
+            [Planted::OverdueJoins, Planted::JoinsPastLimits, Planted::JoinsAhead, Planted::UnfitForgotten]
+                .into_iter()
+                .any(Planted::is_in);
+        if !is_planted {
+            return None;
+        }
+        let (is_unlimited, is_ahead) = (Planted::JoinsPastLimits.is_in(), Planted::JoinsAhead.is_in());
+        if self.pending.len() > self.length && !is_ahead || self.length >= GROUP_BATCHES_MAX && !is_unlimited
+        {
+            return Some(false);
+        }
+        let Ok(request) = self.requests.try_recv() else { return Some(false) };
+        let bytes = self.bytes + request.payload_bytes;
+        let is_overdue = || request.is_overdue(self.env.clock().monotonic());
+        let joins = fits(&request.batch)
+            && (bytes <= GROUP_BYTES_MAX || is_unlimited)
+            && (Planted::OverdueJoins.is_in() || !is_overdue());
+        if joins || !Planted::UnfitForgotten.is_in() {
+            self.pending.push_back(request);
+        }
+        if joins {
+            (self.length, self.bytes) = (self.length + 1, bytes);
+        }
+        Some(joins)
     }
 }
