@@ -35,7 +35,7 @@ impl Missing {
             Question::Stale(purge) => needs.stale = Some(purge),
             Question::MovedBy(transitions) => needs.moved_by.extend(transitions),
             Question::NewestVerified(task) => needs.newest_verified = Some(task),
-            Question::Clock => {}
+            Question::Identities(_) | Question::Clock => {}
         }
         needs
     }
@@ -65,9 +65,9 @@ pub(super) struct Loaded {
     tasks: HashMap<TaskId, (Hold, Option<Task>)>,
     /// Of tasks that came with their items.
     over: HashMap<TaskId, bool>,
-    items: HashMap<WorkItemId, Option<WorkItem>>,
+    items: HashMap<WorkItemId, (Hold, Option<WorkItem>)>,
     operations: HashMap<OperationKey, Option<Operation>>,
-    checkpoints: HashMap<CheckpointId, Option<CheckpointHeader>>,
+    checkpoints: HashMap<CheckpointId, (Hold, Option<CheckpointHeader>)>,
     claimable: BTreeMap<Asked, Listed<WorkItem>>,
     expired: Option<Listed<WorkItem>>,
     moved_by: HashMap<TransitionId, Vec<WorkItem>>,
@@ -91,11 +91,12 @@ impl Loaded {
     /// Takes the answer to a question.
     pub(super) fn take(&mut self, question: Question, rows: &[Row]) -> Result<(), Trouble> {
         match question {
-            Question::Items(_, asked) => {
-                self.items.extend(asked.into_iter().map(|item| (item, None)));
+            Question::Identities(_) => {}
+            Question::Items(hold, asked) => {
+                self.items.extend(asked.into_iter().map(|item| (item, (hold, None))));
                 for row in rows {
                     let item = map::item(row)?;
-                    self.items.insert(item.id.clone(), Some(item));
+                    self.items.insert(item.id.clone(), (hold, Some(item)));
                 }
             }
             Question::Operations(asked) => {
@@ -112,11 +113,11 @@ impl Loaded {
                     self.tasks.insert(task.id.clone(), (hold, Some(task)));
                 }
             }
-            Question::Checkpoints(_, asked) => {
-                self.checkpoints.extend(asked.into_iter().map(|id| (id, None)));
+            Question::Checkpoints(hold, asked) => {
+                self.checkpoints.extend(asked.into_iter().map(|id| (id, (hold, None))));
                 for row in rows {
                     let header = map::header(row)?;
-                    self.checkpoints.insert(header.id, Some(header));
+                    self.checkpoints.insert(header.id, (hold, Some(header)));
                 }
             }
             Question::WithCopies(id) => {
@@ -184,6 +185,22 @@ impl Loaded {
         needs
     }
 
+    /// The rows that were to be held and were not there. What is not there cannot be held, and may have come while a row
+    /// behind it was waited for.
+    pub(super) fn absent(&self) -> Needs {
+        fn of<K: Clone, T>((name, (hold, row)): (&K, &(Hold, Option<T>))) -> Option<(K, Hold)> {
+            (row.is_none() && *hold > Hold::Look).then(|| (name.clone(), *hold))
+        }
+        let operations = self.operations.iter().filter(|(_, row)| row.is_none());
+        Needs {
+            items: self.items.iter().filter_map(of).collect(),
+            operations: operations.map(|(key, _)| key.clone()).collect(),
+            tasks: self.tasks.iter().filter_map(of).collect(),
+            checkpoints: self.checkpoints.iter().filter_map(of).collect(),
+            ..Needs::default()
+        }
+    }
+
     fn found<T: Clone>(found: Option<&T>, question: impl FnOnce() -> Question) -> Result<T, Missing> {
         found.cloned().ok_or_else(|| Missing(question()))
     }
@@ -206,7 +223,8 @@ impl Rows for Loaded {
     }
 
     fn item(&mut self, id: &WorkItemId) -> Result<Option<WorkItem>, Missing> {
-        Self::found(self.items.get(id), || Question::Items(Hold::Look, vec![id.clone()]))
+        let found = self.items.get(id).map(|(_, item)| item);
+        Self::found(found, || Question::Items(Hold::Look, vec![id.clone()]))
     }
 
     fn claimable(&mut self, claim: &Claim, now: StoreTime, limit: usize) -> Result<Vec<WorkItem>, Missing> {
@@ -230,7 +248,8 @@ impl Rows for Loaded {
     }
 
     fn checkpoint(&mut self, id: CheckpointId) -> Result<Option<CheckpointHeader>, Missing> {
-        Self::found(self.checkpoints.get(&id), || Question::Checkpoints(Hold::Look, vec![id]))
+        let found = self.checkpoints.get(&id).map(|(_, header)| header);
+        Self::found(found, || Question::Checkpoints(Hold::Look, vec![id]))
     }
 
     fn newest_verified(&mut self, task: &TaskId) -> Result<Option<SequenceNumber>, Missing> {

@@ -2,7 +2,9 @@
 //! commands alone for nearly all of them; what only the rows themselves name is found as they come in.
 //!
 //! Rows are locked in one order by all: items, operations, tasks, checkpoints, each by their names. What is only looked
-//! at is read behind all locks, because a look that was taken before a wait would be of the time before it.
+//! at is read behind all locks, because a look that was taken before a wait would be of the time before it. Before all of
+//! them come the identities of claims and sweeps: no row stands for one that is under way, and a batch that is submitted
+//! again while the server still works at the first submission must wait for that, or it would be applied twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,6 +47,8 @@ impl From<&Claim> for Asked {
 /// A list of rows, as the answers come in the order of the questions.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Question {
+    /// Waits for whoever is at work under the same claim or sweep.
+    Identities(Vec<TransitionId>),
     Items(Hold, Vec<WorkItemId>),
     Operations(Vec<OperationKey>),
     Tasks(Hold, Vec<TaskId>),
@@ -151,6 +155,11 @@ impl Needs {
         hold(&mut self.tasks, task, Hold::Write);
     }
 
+    /// How many rows are needed by their names.
+    pub(super) fn rows(&self) -> usize {
+        self.items.len() + self.operations.len() + self.tasks.len() + self.checkpoints.len()
+    }
+
     /// An item that an operation's owner names.
     pub(super) fn lease(&mut self, item: &WorkItemId) {
         hold(&mut self.items, item, Hold::Look);
@@ -163,6 +172,9 @@ impl Needs {
     /// What to ask, in the order of the locks; the clock last, when nothing is waited for any more.
     pub(super) fn questions(&self) -> Vec<Question> {
         let mut asked = Vec::new();
+        if !self.moved_by.is_empty() {
+            asked.push(Question::Identities(self.moved_by.iter().copied().collect()));
+        }
         let (looked_at, held, firmly) = split(&self.items);
         if !held.is_empty() {
             asked.push(Question::Items(firmly, held));
@@ -217,6 +229,12 @@ fn split<K: Ord + Clone>(rows: &BTreeMap<K, Hold>) -> (Vec<K>, Vec<K>, Hold) {
 /// The statement that asks it.
 pub(super) fn step(question: &Question) -> Step {
     match question {
+        Question::Identities(transitions) => {
+            let mut keys: Vec<i64> = transitions.iter().map(identity).collect();
+            // In one order by all, as every other lock.
+            keys.sort_unstable();
+            Step::Query(sql::transaction::IDENTITIES, vec![param(Type::INT8_ARRAY, keys)])
+        }
         Question::Items(hold, items) => {
             let sql = match hold {
                 Hold::Look => sql::item::LOOK,
@@ -264,6 +282,12 @@ pub(super) fn step(question: &Question) -> Step {
         }
         Question::Clock => Step::Query(sql::clock::READ, Vec::new()),
     }
+}
+
+/// The part of an id that chance made. Two that have it in common wait for one another, and no more.
+fn identity(transition: &TransitionId) -> i64 {
+    let [.., a, b, c, d, e, f, g, h] = *transition.as_bytes();
+    i64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// A thousand years: nothing is older, and the server's dates reach further back.
@@ -330,7 +354,7 @@ mod tests {
         let questions = Needs::of(&[&batch]).questions();
         assert!(matches!(
             questions[..],
-            [Question::Expired(5), Question::MovedBy(_), Question::Clock]
+            [Question::Identities(_), Question::Expired(5), Question::MovedBy(_), Question::Clock]
         ));
     }
 }

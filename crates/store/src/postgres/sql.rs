@@ -91,6 +91,8 @@ pub(super) mod transaction {
         )
     }
 
+    /// For as long as the transaction lasts.
+    pub(in super::super) const IDENTITIES: &str = "SELECT pg_advisory_xact_lock(k) FROM unnest($1::bigint[]) AS k";
     pub(in super::super) const MARK: &str =
         "UPDATE @.durability_marks SET count = count + 1 WHERE mark = $1";
 }

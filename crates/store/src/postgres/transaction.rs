@@ -12,8 +12,9 @@
 //!
 //! READ COMMITTED is enough because of the locks, not in spite of it. Whatever decides and may change is locked before it
 //! is read (a lock that was waited for reads the newest version), in one order by all; what is only looked at is read
-//! behind the locks, so that it cannot be of the time before a wait; what is not there yet cannot be locked, and there
-//! the unique indexes decide: whoever comes second gets an error, and its group is tried again.
+//! behind the locks, so that it cannot be of the time before a wait. What is not there yet cannot be locked: where it is
+//! to be made the unique indexes decide (whoever comes second gets an error, and its group is tried again), and where a
+//! batch is refused or recognised it is looked for again behind the locks.
 
 use std::time::Duration;
 
@@ -170,16 +171,38 @@ impl Reading<'_> {
         Err(Lost::NotApplied(Trouble::impossible("a list of rows that does not end")))
     }
 
+    /// Looks again, behind all locks, for what was to be held and was not there; says whether it still is not.
+    async fn is_settled(&mut self) -> Result<bool, Lost> {
+        let absent = self.loaded.absent();
+        let count = absent.rows();
+        if count > 0 {
+            self.read(None, absent).await?;
+        }
+        Ok(self.loaded.absent().rows() == count)
+    }
+
     /// Decides every batch over the rows as those before it leave them.
     async fn decided(&mut self, batches: &[&Batch]) -> Result<Vec<Verdict>, Lost> {
         for _ in 0..ROUNDS_MAX {
             match decide(&mut self.loaded, batches).map_err(Lost::NotApplied)? {
-                Ok(verdicts) => return Ok(verdicts),
+                Ok(verdicts) if !rests_on_absence(batches, &verdicts) || self.is_settled().await? => {
+                    return Ok(verdicts);
+                }
+                Ok(_) => {}
                 Err(missing) => self.read(None, missing.into_needs()).await?,
             }
         }
         Err(Lost::NotApplied(Trouble::impossible("a decision that does not end")))
     }
+}
+
+/// Whether an answer may rest on some row's absence. One that applies does not: there the unique indexes decide. Of one
+/// command the answer is right for the moment at which its row was looked for.
+fn rests_on_absence(batches: &[&Batch], verdicts: &[Verdict]) -> bool {
+    batches.iter().zip(verdicts).any(|(batch, verdict)| {
+        let is_applied = matches!(&verdict.answer, Committed::Applied(applied) if !applied.is_replayed());
+        batch.entries().len() > 1 && !is_applied
+    })
 }
 
 fn decide(loaded: &mut Loaded, batches: &[&Batch]) -> Result<Result<Vec<Verdict>, Missing>, Trouble> {
