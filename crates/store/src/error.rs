@@ -113,7 +113,9 @@ impl StoreError {
 #[non_exhaustive]
 pub enum OpenError {
     /// The URL has no scheme that is known.
-    #[error("unknown store URL {url:?}: use memory:, sqlite:PATH or, built with the feature `postgres`, postgres://…")]
+    #[error(
+        "unknown store URL {url:?}: use memory:, sqlite:PATH or, built with the feature `postgres`, postgres://…"
+    )]
     UnknownScheme {
         /// The URL.
         url: String,
@@ -224,7 +226,9 @@ pub enum OpenError {
         source: Source,
     },
     /// The server does not let this user in, or not do what it must.
-    #[error("{server} denies it ({source}): correct user and password in the URL, or grant the role what it needs")]
+    #[error(
+        "{server} denies it ({source}): correct user and password in the URL, or grant the role what it needs"
+    )]
     AccessDenied {
         /// The hosts and the database, without user and password.
         server: String,
@@ -247,7 +251,9 @@ pub enum OpenError {
         what: String,
     },
     /// The schema holds tables of something else.
-    #[error("schema {schema:?} of {server} belongs to another application ({tables} tables): name another one with schema=NAME, this one was left untouched")]
+    #[error(
+        "schema {schema:?} of {server} belongs to another application ({tables} tables): name another one with schema=NAME, this one was left untouched"
+    )]
     ForeignSchema {
         /// The hosts and the database, without user and password.
         server: String,

@@ -119,7 +119,9 @@ impl Connector {
         let unfit = |what: String| Err(Trouble::Unfit { what });
         if version < SERVER_VERSION_MIN {
             let oldest = SERVER_VERSION_MIN / 10_000;
-            return unfit(format!("the server is PostgreSQL {name}, the oldest supported is {oldest}: upgrade it"));
+            return unfit(format!(
+                "the server is PostgreSQL {name}, the oldest supported is {oldest}: upgrade it"
+            ));
         }
         if !syncs {
             return unfit(
@@ -134,7 +136,9 @@ impl Connector {
             ));
         }
         if is_standby {
-            return unfit("the server is a standby: name the primary, or all hosts of the cluster".to_owned());
+            return unfit(
+                "the server is a standby: name the primary, or all hosts of the cluster".to_owned(),
+            );
         }
         Ok(match commits {
             // Whatever the server does by default: what is durable here is flushed.
@@ -155,8 +159,11 @@ pub(super) fn not_opened(trouble: Trouble, options: &PostgresOptions) -> OpenErr
         return OpenError::UnfitServer { server, what };
     }
     let source = Box::new(trouble);
-    if is(&[SqlState::INVALID_PASSWORD, SqlState::INVALID_AUTHORIZATION_SPECIFICATION, SqlState::INSUFFICIENT_PRIVILEGE])
-    {
+    if is(&[
+        SqlState::INVALID_PASSWORD,
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+        SqlState::INSUFFICIENT_PRIVILEGE,
+    ]) {
         return OpenError::AccessDenied { server, source };
     }
     if is(&[SqlState::INVALID_CATALOG_NAME]) {

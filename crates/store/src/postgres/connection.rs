@@ -64,26 +64,26 @@ type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>
 /// All answers, in order. Each future sends when it is first polled, so all have sent before any is waited for; all are
 /// polled whenever one may go on, because an answer that nobody takes holds up those behind it.
 async fn joined<T>(mut waiting: Vec<Answer<'_, T>>) -> Vec<Result<T, Error>> {
-    let mut answers: Vec<Option<Result<T, Error>>> = waiting.iter().map(|_| None).collect();
+    let mut told: Vec<Option<Result<T, Error>>> = waiting.iter().map(|_| None).collect();
     poll_fn(|context| {
-        let mut is_ready = true;
-        for (future, answer) in waiting.iter_mut().zip(&mut answers) {
+        let mut is_over = true;
+        for (future, answer) in waiting.iter_mut().zip(&mut told) {
             if answer.is_none() {
                 match future.as_mut().poll(context) {
-                    Poll::Ready(told) => *answer = Some(told),
-                    Poll::Pending => is_ready = false,
+                    Poll::Ready(ended) => *answer = Some(ended),
+                    Poll::Pending => is_over = false,
                 }
             }
         }
-        if is_ready { Poll::Ready(()) } else { Poll::Pending }
+        if is_over { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-    answers.into_iter().flatten().collect()
+    told.into_iter().flatten().collect()
 }
 
 impl Connection {
-    pub(super) fn new(client: Client, texts: Arc<Texts>, prepares: bool) -> Self {
-        let prepared = prepares.then(|| Mutex::new(HashMap::new()));
+    pub(super) fn new(client: Client, texts: Arc<Texts>, is_session: bool) -> Self {
+        let prepared = is_session.then(|| Mutex::new(HashMap::new()));
         Self { client, texts, prepared }
     }
 

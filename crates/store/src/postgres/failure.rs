@@ -31,9 +31,9 @@ pub(super) enum Trouble {
 /// An error as a person should read it: the crate's own text leaves out what the server said.
 pub(super) fn told(error: &Error) -> String {
     if let Some(answer) = error.as_db_error() {
+        let code = format!("{} ({})", answer.message(), answer.code().code());
         let more = [answer.detail(), answer.hint()].into_iter().flatten();
-        let more: String = more.map(|text| format!("; {text}")).collect();
-        return format!("{} ({}){more}", answer.message(), answer.code().code());
+        return std::iter::once(code.as_str()).chain(more).collect::<Vec<_>>().join("; ");
     }
     match error.source() {
         Some(source) if !error.to_string().contains(&source.to_string()) => format!("{error}: {source}"),

@@ -36,11 +36,7 @@ pub(super) fn text<T: std::str::FromStr<Err = InvalidId>>(row: &Row, column: usi
     value(row, column, |text| text.parse().ok())
 }
 
-fn optional<T>(
-    row: &Row,
-    column: usize,
-    read: impl FnOnce(&Row, usize) -> Mapped<T>,
-) -> Mapped<Option<T>> {
+fn optional<T>(row: &Row, column: usize, read: impl FnOnce(&Row, usize) -> Mapped<T>) -> Mapped<Option<T>> {
     // Whatever it is of, only its absence counts here.
     let is_there = row.try_get::<_, Option<Present>>(column).map_err(|_| damaged(row, column))?.is_some();
     is_there.then(|| read(row, column)).transpose()

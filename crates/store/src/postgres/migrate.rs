@@ -81,7 +81,8 @@ impl Migration<'_> {
             (tables, ..) => return Err(self.foreign(tables)),
         }
         let answers = self.ask(vec![Step::Query(sql::schema::VERSION, Vec::new())]).await?;
-        let found = answers.first().and_then(|rows| rows.first()).and_then(|row| row.try_get::<_, i32>(0).ok());
+        let found =
+            answers.first().and_then(|rows| rows.first()).and_then(|row| row.try_get::<_, i32>(0).ok());
         let found = found.and_then(|found| u32::try_from(found).ok());
         let found = found.ok_or_else(|| self.foreign(1))?;
         if found > newest() {
@@ -93,7 +94,11 @@ impl Migration<'_> {
 
     fn foreign(&self, tables: i64) -> OpenError {
         let schema = self.options.schema.clone();
-        OpenError::ForeignSchema { server: self.options.server(), schema, tables: tables.max(0).unsigned_abs() }
+        OpenError::ForeignSchema {
+            server: self.options.server(),
+            schema,
+            tables: tables.max(0).unsigned_abs(),
+        }
     }
 
     /// Runs the next migration. Another process may be doing the same: the version is looked at again under a lock.

@@ -197,7 +197,8 @@ impl Needs {
             // Twice: the first look locks what it finds, the second finds what was copied before that.
             asked.extend([Question::WithCopies(erased), Question::WithCopies(erased)]);
         }
-        asked.extend(self.claimable.iter().map(|(claims, limit)| Question::Claimable(claims.clone(), *limit)));
+        asked
+            .extend(self.claimable.iter().map(|(claims, limit)| Question::Claimable(claims.clone(), *limit)));
         if self.expired > 0 {
             asked.push(Question::Expired(self.expired));
         }
@@ -273,10 +274,9 @@ pub(super) fn step(question: &Question) -> Step {
             let params = vec![param(Type::INT8, age), text(&purge.prefix), number(purge.limit)];
             Step::Query(sql::operation::STALE, params)
         }
-        Question::MovedBy(transitions) => Step::Query(
-            sql::item::MOVED_BY,
-            vec![ids(transitions.iter().map(TransitionId::as_bytes))],
-        ),
+        Question::MovedBy(transitions) => {
+            Step::Query(sql::item::MOVED_BY, vec![ids(transitions.iter().map(TransitionId::as_bytes))])
+        }
         Question::NewestVerified(task) => {
             Step::Query(sql::checkpoint::NEWEST_VERIFIED, vec![text(task.as_str())])
         }
@@ -286,8 +286,9 @@ pub(super) fn step(question: &Question) -> Step {
 
 /// The part of an id that chance made. Two that have it in common wait for one another, and no more.
 fn identity(transition: &TransitionId) -> i64 {
-    let [.., a, b, c, d, e, f, g, h] = *transition.as_bytes();
-    i64::from_be_bytes([a, b, c, d, e, f, g, h])
+    let mut half = [0; 8];
+    half.copy_from_slice(&transition.as_bytes()[8..]);
+    i64::from_be_bytes(half)
 }
 
 /// A thousand years: nothing is older, and the server's dates reach further back.

@@ -124,7 +124,9 @@ impl PostgresOptions {
     /// which holds a password.
     pub fn from_url(url: &str) -> Result<Self, OpenError> {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-            return Err(OpenError::UnknownScheme { url: url.split(':').next().unwrap_or_default().to_owned() });
+            return Err(OpenError::UnknownScheme {
+                url: url.split(':').next().unwrap_or_default().to_owned(),
+            });
         }
         let (server, query) = url.split_once('?').unwrap_or((url, ""));
         let mut options = Self {
@@ -257,11 +259,8 @@ impl PostgresOptions {
             }
         });
         let addresses = self.config.get_hostaddrs().iter().map(ToString::to_string);
-        let hosts: Vec<String> = if self.config.get_hosts().is_empty() {
-            addresses.collect()
-        } else {
-            hosts.collect()
-        };
+        let hosts: Vec<String> =
+            if self.config.get_hosts().is_empty() { addresses.collect() } else { hosts.collect() };
         let database = self.config.get_dbname().or(self.config.get_user()).unwrap_or("of the user's name");
         format!("{}, database {database}", hosts.join(","))
     }
@@ -286,7 +285,9 @@ fn not_understood(error: &tokio_postgres::Error) -> OpenError {
     let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
     match cause.strip_prefix("unknown option `").and_then(|rest| rest.strip_suffix('`')) {
         Some(option) => OpenError::UnknownOption { option: option.to_owned(), known: KNOWN },
-        None => OpenError::InvalidOption { option: "url", value: cause, allowed: "see PostgresOptions::from_url" },
+        None => {
+            OpenError::InvalidOption { option: "url", value: cause, allowed: "see PostgresOptions::from_url" }
+        }
     }
 }
 
@@ -296,16 +297,8 @@ fn decoded(value: &str) -> String {
     let mut rest = value.as_bytes();
     while let [first, tail @ ..] = rest {
         let code = if *first == b'%' { tail.get(..2).and_then(hexadecimal) } else { None };
-        match code {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
+        bytes.push(code.unwrap_or(*first));
+        rest = if code.is_some() { &tail[2..] } else { tail };
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -47,23 +47,23 @@ impl Pace {
 
     /// Takes a look into account; says whether a sweep may go by it.
     pub(super) fn may_sweep(&self, look: Look) -> bool {
-        let mut state = self.state.lock();
-        if state.last.is_some_and(|last| disagree(last, look)) {
+        let mut known = self.state.lock();
+        if known.last.is_some_and(|last| disagree(last, look)) {
             tracing::warn!(hold_off = ?self.hold_off, "the server's clock was stepped: sweeps hold off");
-            state.until = Some(look.after + self.hold_off);
+            known.until = Some(look.after + self.hold_off);
         }
-        state.last = Some(look);
-        state.until.is_none_or(|until| look.after >= until)
+        known.last = Some(look);
+        known.until.is_none_or(|until| look.after >= until)
     }
 }
 
 /// Whether more time, or less, has passed on the server than can have passed here.
-fn disagree(last: Look, look: Look) -> bool {
-    let passed = look.shown.as_millis().saturating_sub(last.shown.as_millis());
-    let least = millis(look.before) - millis(last.after);
-    let most = millis(look.after) - millis(last.before);
-    let tolerated = TOLERATED_MS + most.abs() / TOLERATED_ONE_IN;
-    passed < least - tolerated || passed > most + tolerated
+fn disagree(earlier: Look, look: Look) -> bool {
+    let passed = look.shown.as_millis().saturating_sub(earlier.shown.as_millis());
+    let at_least = millis(look.before) - millis(earlier.after);
+    let at_most = millis(look.after) - millis(earlier.before);
+    let tolerated = TOLERATED_MS + at_most.abs() / TOLERATED_ONE_IN;
+    passed < at_least - tolerated || passed > at_most + tolerated
 }
 
 #[cfg(test)]
@@ -74,7 +74,11 @@ mod tests {
 
     fn look(shown_s: i64, at_s: u64) -> Look {
         let at = Duration::from_secs(at_s);
-        Look { shown: StoreTime::from_millis(shown_s * 1_000), before: at, after: at + Duration::from_millis(5) }
+        Look {
+            shown: StoreTime::from_millis(shown_s * 1_000),
+            before: at,
+            after: at + Duration::from_millis(5),
+        }
     }
 
     #[test]

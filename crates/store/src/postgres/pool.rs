@@ -72,16 +72,13 @@ impl Pool {
             Purpose::Commit => &self.commits,
             Purpose::Read => &self.reads,
         };
-        let permit = match Arc::clone(room).try_acquire_many_owned(1) {
-            Ok(permit) => permit,
-            Err(_) => match within(&self.env, wait, Arc::clone(room).acquire_many_owned(1)).await {
-                Some(Ok(permit)) => permit,
-                Some(Err(_)) => return Err(StoreError::Closed),
-                None => {
-                    let held_by = "the connections of the pool, all in use";
-                    return Err(StoreError::Overloaded { waited: wait, held_by });
-                }
-            },
+        let permit = match within(&self.env, wait, Arc::clone(room).acquire_many_owned(1)).await {
+            Some(Ok(permit)) => permit,
+            Some(Err(_)) => return Err(StoreError::Closed),
+            None => {
+                let held_by = "the connections of the pool, all in use";
+                return Err(StoreError::Overloaded { waited: wait, held_by });
+            }
         };
         let mut pause = PAUSE_MIN;
         loop {

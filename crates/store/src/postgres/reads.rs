@@ -133,11 +133,7 @@ pub(super) async fn operations(
     many(&rows(pool, env, sql::operation::PAGE, params).await?, map::operation)
 }
 
-pub(super) async fn items(
-    pool: &Pool,
-    env: &Env,
-    page: &WorkItemPage,
-) -> Result<Vec<WorkItem>, StoreError> {
+pub(super) async fn items(pool: &Pool, env: &Env, page: &WorkItemPage) -> Result<Vec<WorkItem>, StoreError> {
     let WorkItemPage { task, status, after, limit } = page;
     let after = after.as_ref().map_or("", WorkItemId::as_str);
     let status_text = status.map(Status::as_str);

@@ -92,9 +92,9 @@ pub(super) mod transaction {
     }
 
     /// For as long as the transaction lasts.
-    pub(in super::super) const IDENTITIES: &str = "SELECT pg_advisory_xact_lock(k) FROM unnest($1::bigint[]) AS k";
-    pub(in super::super) const MARK: &str =
-        "UPDATE @.durability_marks SET count = count + 1 WHERE mark = $1";
+    pub(in super::super) const IDENTITIES: &str =
+        "SELECT pg_advisory_xact_lock(k) FROM unnest($1::bigint[]) AS k";
+    pub(in super::super) const MARK: &str = "UPDATE @.durability_marks SET count = count + 1 WHERE mark = $1";
 }
 
 pub(super) mod clock {
@@ -191,8 +191,7 @@ macro_rules! items {
 }
 
 pub(super) mod item {
-    pub(in super::super) const LOOK: &str =
-        items!("WHERE w.work_item_id = ANY($1) ORDER BY w.work_item_id");
+    pub(in super::super) const LOOK: &str = items!("WHERE w.work_item_id = ANY($1) ORDER BY w.work_item_id");
     /// Its fence will not grow before the transaction ends.
     pub(in super::super) const KEEP: &str =
         items!("WHERE w.work_item_id = ANY($1) ORDER BY w.work_item_id FOR SHARE OF w");
@@ -359,8 +358,7 @@ pub(super) mod checkpoint {
          SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[])
          ON CONFLICT (checkpoint_id) DO UPDATE
              SET verdict = excluded.verdict, detail = excluded.detail, verified_at = excluded.verified_at";
-    pub(in super::super) const PRUNE: &str =
-        "DELETE FROM @.checkpoints
+    pub(in super::super) const PRUNE: &str = "DELETE FROM @.checkpoints
          WHERE task_id = (SELECT task_id FROM @.tasks WHERE task_key = $1) AND sequence_number <= $2";
     pub(in super::super) const NEWEST_VERIFIED: &str = "SELECT c.sequence_number FROM @.checkpoints AS c
          WHERE c.task_id = (SELECT task_id FROM @.tasks WHERE task_key = $1)
@@ -444,8 +442,7 @@ pub(super) mod operation {
 }
 
 pub(super) mod health {
-    pub(in super::super) const WORK_ITEMS: &str =
-        "SELECT status, count(*) FROM @.work_items GROUP BY status";
+    pub(in super::super) const WORK_ITEMS: &str = "SELECT status, count(*) FROM @.work_items GROUP BY status";
     pub(in super::super) const TASKS: &str = "SELECT status, count(*) FROM @.tasks GROUP BY status";
     pub(in super::super) const OPERATIONS: &str =
         "SELECT status, count(*) FROM @.idempotency_keys GROUP BY status";
@@ -468,7 +465,8 @@ pub(super) mod monitoring {
                 div(sum(round(extract(epoch FROM lease_expires_at - lease_acquired_at) * 1000)::bigint), count(*))::bigint
          FROM @.work_items WHERE status = 'in_progress' AND lease_holder IS NOT NULL
          GROUP BY lease_holder ORDER BY lease_holder";
-    pub(in super::super) const ENTRIES: &str = "SELECT count(*), count(*) FILTER (WHERE status = 'succeeded'),
+    pub(in super::super) const ENTRIES: &str =
+        "SELECT count(*), count(*) FILTER (WHERE status = 'succeeded'),
                 count(*) FILTER (WHERE status = 'failed'), count(*) FILTER (WHERE status = 'in_doubt')
          FROM @.idempotency_keys WHERE left(idempotency_key, char_length($1)) = $1";
     pub(in super::super) const AGES: &str =

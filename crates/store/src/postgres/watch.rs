@@ -140,13 +140,13 @@ impl Drop for Looking {
 impl Looking {
     async fn run(mut self) {
         let mut pause = LOOK_EVERY_MIN;
-        let mut changes = self.watch.stamp();
+        let mut known = self.watch.stamp();
         let mut listening = self.listen(Duration::ZERO);
         loop {
             // Without the pool there is no store to wait on.
-            let Some(pool) = self.watch.pool.upgrade() else { return };
-            let seen = look(&self.env, &pool).await;
-            drop(pool);
+            let Some(open) = self.watch.pool.upgrade() else { return };
+            let seen = look(&self.env, &open).await;
+            drop(open);
             let is_new = {
                 let mut poll = self.watch.poll.lock();
                 // A look that failed counts as a change: to wake somebody for nothing harms nobody.
@@ -158,10 +158,10 @@ impl Looking {
                 self.watch.bump();
             }
             let stamp = self.watch.stamp();
-            pause = if stamp == changes { (pause * 3 / 2).min(LOOK_EVERY_MAX) } else { LOOK_EVERY_MIN };
-            changes = stamp;
-            let is_heard = self.watch.listening.load(Ordering::SeqCst) == 1;
-            let span = if is_heard { LOOK_EVERY_LISTENING } else { pause };
+            pause = if stamp == known { (pause * 3 / 2).min(LOOK_EVERY_MAX) } else { LOOK_EVERY_MIN };
+            known = stamp;
+            let hears = self.watch.listening.load(Ordering::SeqCst) == 1;
+            let span = if hears { LOOK_EVERY_LISTENING } else { pause };
             if within(&self.env, span, listening.as_mut()).await.is_some() {
                 // What was committed meanwhile was not heard of.
                 self.watch.listening.store(0, Ordering::SeqCst);

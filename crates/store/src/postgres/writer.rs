@@ -117,18 +117,14 @@ impl Writer {
         let payload_bytes = batch.payload_bytes();
         let units = UNITS_MIN.max(payload_bytes.div_ceil(1_024));
         let units = u32::try_from(units).unwrap_or(u32::MAX);
-        let room = match Arc::clone(&shared.room).try_acquire_many_owned(units) {
-            Ok(room) => room,
-            Err(_) => {
-                let wait = Arc::clone(&shared.room).acquire_many_owned(units);
-                match within(&shared.env, batch.wait(), wait).await {
-                    Some(Ok(room)) => room,
-                    Some(Err(_)) => return Err(StoreError::Closed),
-                    None => {
-                        let held_by = "the writer's full queue";
-                        return Err(StoreError::Overloaded { waited: batch.wait(), held_by });
-                    }
-                }
+        let wait = Arc::clone(&shared.room).acquire_many_owned(units);
+        // The first poll takes what room there is, without waiting.
+        let room = match within(&shared.env, batch.wait(), wait).await {
+            Some(Ok(room)) => room,
+            Some(Err(_)) => return Err(StoreError::Closed),
+            None => {
+                let held_by = "the writer's full queue";
+                return Err(StoreError::Overloaded { waited: batch.wait(), held_by });
             }
         };
         let (answer, answered) = oneshot::channel();
@@ -240,11 +236,15 @@ impl Shared {
         if group.len() > 1 {
             match self.apply(&group, GROUP_TRIES_MAX).await {
                 Ok(answers) => {
-                    group.into_iter().zip(answers).for_each(|(request, answer)| request.reply(Ok(answer)));
+                    for (request, answer) in group.into_iter().zip(answers) {
+                        request.reply(Ok(answer));
+                    }
                     return;
                 }
                 Err(error) if error.may_have_been_applied() => {
-                    group.into_iter().for_each(|request| request.reply(Err(again(&error))));
+                    for request in group {
+                        request.reply(Err(again(&error)));
+                    }
                     return;
                 }
                 // Only the offender shall fail, and only the impatient be turned away.

@@ -106,13 +106,12 @@ impl Writes {
     }
 
     fn task(&mut self, before: Before, task: Task, input: Option<Payload>, result: Option<Payload>) {
-        match self.tasks.get_mut(&task.id) {
-            Some(change) => {
-                change.task = task;
-                change.input = input.or(change.input.take());
-                change.result = result.or(change.result.take());
-            }
-            None => drop(self.tasks.insert(task.id.clone(), TaskChange { before, task, input, result })),
+        if let Some(change) = self.tasks.get_mut(&task.id) {
+            change.task = task;
+            change.input = input.or(change.input.take());
+            change.result = result.or(change.result.take());
+        } else {
+            self.tasks.insert(task.id.clone(), TaskChange { before, task, input, result });
         }
     }
 
@@ -124,15 +123,12 @@ impl Writes {
     }
 
     fn operation(&mut self, before: Before, operation: Operation, output: Option<Payload>) {
-        match self.operations.get_mut(&operation.key) {
-            Some(change) => {
-                change.operation = operation;
-                change.output = output;
-            }
-            None => {
-                let key = operation.key.clone();
-                self.operations.insert(key, OperationChange { before, operation, output });
-            }
+        if let Some(change) = self.operations.get_mut(&operation.key) {
+            change.operation = operation;
+            change.output = output;
+        } else {
+            let key = operation.key.clone();
+            self.operations.insert(key, OperationChange { before, operation, output });
         }
     }
 

@@ -5,38 +5,47 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use steadfast_store::conformance::{Harness, Instance};
 use steadfast_store::env::Env;
-use steadfast_store::{PostgresStore, Source, Store};
+use steadfast_store::{OpenError, PostgresOptions, PostgresStore, Source, Store};
 
 use crate::clocked::{Clocked, TestClock};
 use crate::kit::Schema;
 
 /// The PostgreSQL store, each in a schema of its own.
 #[derive(Debug)]
-struct Postgres {
-    server: &'static str,
+pub(crate) struct Postgres {
+    pub(crate) server: &'static str,
+    /// Added to the URL of each store.
+    pub(crate) options: &'static str,
+}
+
+impl Postgres {
+    fn options(&self, schema: &Schema) -> Result<PostgresOptions, OpenError> {
+        PostgresOptions::from_url(&format!("{}{}", schema.url(), self.options))
+    }
 }
 
 #[async_trait]
 impl Harness for Postgres {
     async fn create(&self, env: Env) -> Result<Box<dyn Instance>, Source> {
         let schema = Schema::new(self.server).await?;
-        let inner = PostgresStore::open(schema.options(), env.clone()).await?;
+        let options = self.options(&schema)?;
+        let inner = PostgresStore::open(options.clone(), env.clone()).await?;
         let clock = Arc::new(TestClock::install(Arc::clone(&schema), env.clone()).await?);
         let store = Some(Arc::new(Clocked { inner, clock: Arc::clone(&clock) }));
-        Ok(Box::new(Opened { store, env, schema, clock }))
+        Ok(Box::new(Opened { store, env, options, clock }))
     }
 }
 
 struct Opened {
     store: Option<Arc<Clocked>>,
     env: Env,
-    schema: Arc<Schema>,
+    options: PostgresOptions,
     clock: Arc<TestClock>,
 }
 
 impl Opened {
     async fn open(&self) -> Result<Arc<Clocked>, Source> {
-        let inner = PostgresStore::open(self.schema.options(), self.env.clone()).await?;
+        let inner = PostgresStore::open(self.options.clone(), self.env.clone()).await?;
         Ok(Arc::new(Clocked { inner, clock: Arc::clone(&self.clock) }))
     }
 }
@@ -70,7 +79,8 @@ macro_rules! cases {
             async fn $name() {
                 let Some(server) = crate::server::url() else { return };
                 let case = stringify!($name);
-                if let Err(failure) = steadfast_store::conformance::run_case(&Postgres { server }, case).await {
+                let harness = Postgres { server, options: "" };
+                if let Err(failure) = steadfast_store::conformance::run_case(&harness, case).await {
                     panic!("{failure}");
                 }
             }

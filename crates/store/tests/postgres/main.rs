@@ -5,7 +5,11 @@
 #![cfg(all(feature = "postgres", feature = "conformance"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod bad_input;
 mod clocked;
 mod conformance;
+mod faults;
 mod kit;
+mod proxy;
 mod server;
+mod waking;

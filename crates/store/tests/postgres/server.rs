@@ -21,18 +21,23 @@ const REQUIRE_VARIABLE: &str = "STEADFAST_REQUIRE_POSTGRES";
 const DEBIAN: &str = "/usr/lib/postgresql";
 /// How long the server may take to start.
 const START_LOOKS_MAX: u32 = 600;
+/// Of the user `postgres`, on a server that is reached from this machine alone. Asked for, so that a wrong one is refused.
+const PASSWORD: &str = "steadfast";
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Waits for the process that started it to be gone, which closes the standard input, and takes the server and its
 /// folder away then. Signals from a terminal are not for it.
 const KEEPER: &str = r#"trap '' INT TERM HUP
-"$1" -D "$2/data" -p "$3" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=400 \
-    -c shared_buffers=64MB -c max_locks_per_transaction=256 -c max_wal_size=512MB >"$2/log" 2>&1 &
+program=$1 folder=$2 port=$3
+shift 3
+"$program" -D "$folder/data" -p "$port" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
+    -c max_connections=400 -c shared_buffers=64MB -c max_locks_per_transaction=256 -c max_wal_size=512MB \
+    "$@" >"$folder/log" 2>&1 &
 server=$!
 read -r line
 kill -QUIT "$server" 2>/dev/null
 wait "$server"
-cd / && rm -rf "$2"
+cd / && rm -rf "$folder"
 "#;
 
 /// A server that runs for as long as this lives.
@@ -50,17 +55,18 @@ impl Server {
         &self.url
     }
 
-    /// Makes a cluster and starts a server on it.
+    /// Makes a cluster and starts a server on it, with these settings (`name=value`) on top.
     ///
     /// # Errors
     /// What is missing or went wrong, as a sentence.
-    pub(crate) fn start() -> Result<Self, String> {
+    pub(crate) fn start(settings: &[&str]) -> Result<Self, String> {
         let programs = programs().ok_or_else(|| {
             format!("neither PATH nor {DEBIAN}/*/bin has initdb and postgres: install the package postgresql")
         })?;
         let owner = unprivileged()?;
         let folder = folder(owner).map_err(|error| format!("a temporary folder cannot be made: {error}"))?;
-        let made = make_cluster(&programs, &folder, owner).and_then(|()| run(&programs, &folder, owner));
+        let made =
+            make_cluster(&programs, &folder, owner).and_then(|()| run(&programs, &folder, owner, settings));
         if made.is_err() {
             // What is wrong has been told; the folder goes as far as it can.
             drop(fs::remove_dir_all(&folder));
@@ -87,7 +93,7 @@ pub(crate) fn url() -> Option<&'static str> {
         if let Ok(url) = std::env::var(URL_VARIABLE) {
             return Ok((None, url));
         }
-        let started = Server::start().map(|server| {
+        let started = Server::start(&[]).map(|server| {
             let url = server.url().to_owned();
             (Some(server), url)
         });
@@ -127,8 +133,10 @@ fn unprivileged() -> Result<Option<(u32, u32)>, String> {
     }
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let found = ["postgres", "nobody"].into_iter().find_map(|name| {
-        let fields: Vec<&str> =
-            users.lines().map(|line| line.split(':').collect()).find(|fields: &Vec<&str>| fields[0] == name)?;
+        let fields: Vec<&str> = users
+            .lines()
+            .map(|line| line.split(':').collect())
+            .find(|fields: &Vec<&str>| fields[0] == name)?;
         Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
     });
     let missing = "this runs as root, a server refuses to, and there is neither a user postgres nor nobody";
@@ -164,8 +172,22 @@ fn command(program: &Path, folder: &Path, owner: Option<(u32, u32)>) -> Command 
 }
 
 fn make_cluster(programs: &Path, folder: &Path, owner: Option<(u32, u32)>) -> Result<(), String> {
+    let password = folder.join("password");
+    fs::write(&password, PASSWORD)
+        .map_err(|error| format!("{} cannot be written: {error}", password.display()))?;
+    if let Some((user, group)) = owner {
+        chown(&password, Some(user), Some(group))
+            .map_err(|error| format!("{} cannot be given away: {error}", password.display()))?;
+    }
     let output = command(&programs.join("initdb"), folder, owner)
-        .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync", "--pgdata"])
+        .args([
+            "--username=postgres",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--no-sync",
+            "--pwfile=password",
+        ])
+        .arg("--pgdata")
         .arg(folder.join("data"))
         .stdin(Stdio::null())
         .output()
@@ -176,7 +198,12 @@ fn make_cluster(programs: &Path, folder: &Path, owner: Option<(u32, u32)>) -> Re
     Err(format!("initdb failed: {}", String::from_utf8_lossy(&output.stderr).trim()))
 }
 
-fn run(programs: &Path, folder: &Path, owner: Option<(u32, u32)>) -> Result<Server, String> {
+fn run(
+    programs: &Path,
+    folder: &Path,
+    owner: Option<(u32, u32)>,
+    settings: &[&str],
+) -> Result<Server, String> {
     let port = TcpListener::bind(("127.0.0.1", 0))
         .and_then(|listener| listener.local_addr())
         .map_err(|error| format!("there is no free port: {error}"))?
@@ -186,13 +213,15 @@ fn run(programs: &Path, folder: &Path, owner: Option<(u32, u32)>) -> Result<Serv
         .arg(programs.join("postgres"))
         .arg(folder)
         .arg(port.to_string())
+        .args(settings.iter().flat_map(|setting| ["-c", *setting]))
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .map_err(|error| format!("a shell cannot be run: {error}"))?;
     let stdin = keeper.stdin.take();
-    let server = Server { url: format!("postgres://postgres@127.0.0.1:{port}/postgres"), stdin, keeper };
+    let server =
+        Server { url: format!("postgres://postgres:{PASSWORD}@127.0.0.1:{port}/postgres"), stdin, keeper };
     let log = folder.join("log");
     for _ in 0..START_LOOKS_MAX {
         let said = fs::read_to_string(&log).unwrap_or_default();
