@@ -1,48 +1,16 @@
 //! What becomes of a commit when its connection does not: cut behind COMMIT, ended by the server, kept waiting by a lock.
 
 use std::sync::Arc;
-use std::sync::mpsc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use steadfast_store::env::{Env, Failpoint, Failpoints};
+use steadfast_store::env::Env;
 use steadfast_store::{
-    Batch, Claim, Committed, CreateTask, Delay, Enqueue, HolderId, Label, Outcome, Payload, PostgresOptions,
-    PostgresStore, Store, StoreError, StoreExt, TaskId, Term, TransitionId, WorkItemId, commit_resolved,
+    Batch, Committed, Outcome, PostgresOptions, PostgresStore, Store, StoreError, StoreExt, WorkItemId,
+    commit_resolved,
 };
 
-use crate::kit::Schema;
+use crate::kit::{PATIENCE, Schema, claim, create, enqueue};
 use crate::proxy::Proxy;
-
-/// Long enough for anything on the slowest machine.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn create(name: &str) -> CreateTask {
-    let kind = Label::new("research").unwrap();
-    CreateTask { task: TaskId::new(name).unwrap(), kind, input: Payload::new("the topic").unwrap() }
-}
-
-fn enqueue(item: &str, task: &str) -> Enqueue {
-    Enqueue {
-        item: WorkItemId::new(item).unwrap(),
-        task: TaskId::new(task).unwrap(),
-        kind: Label::new("research").unwrap(),
-        priority: 0,
-        delay: Delay::ZERO,
-        max_attempts: 3,
-    }
-}
-
-fn claim(number: u8) -> Claim {
-    Claim {
-        claim: TransitionId::from_bytes([number; 16]),
-        holder: HolderId::new("worker").unwrap(),
-        term: Term::new(Duration::from_secs(300)).unwrap(),
-        limit: 1,
-        kinds: Vec::new(),
-        task: None,
-    }
-}
 
 fn host_and_port(url: &str) -> String {
     let options: tokio_postgres::Config = url.parse().unwrap();
@@ -56,9 +24,7 @@ async fn a_connection_cut_behind_commit_is_unknown_and_the_batch_is_applied_once
     let Some(server) = crate::server::url() else { return };
     let schema = Schema::new(server).await.unwrap();
     let proxy = Proxy::start(host_and_port(server)).await.unwrap();
-    let mut url: url_of::Url = schema.url().into();
-    url.through(proxy.port());
-    let options = PostgresOptions::from_url(&url.text).unwrap();
+    let options = PostgresOptions::from_url(&through(&schema.url(), proxy.port())).unwrap();
     let store = PostgresStore::open(options, Env::system()).await.unwrap();
     store.create_task(create("queue")).await.unwrap();
     let mut unknown = 0;
@@ -74,7 +40,7 @@ async fn a_connection_cut_behind_commit_is_unknown_and_the_batch_is_applied_once
             other => panic!("a commit whose answer was cut off answered {other:?}"),
         }
         let applied = commit_resolved(&store, batch, PATIENCE).await.unwrap().into_applied().unwrap();
-        assert!(applied.is_replayed(), "the server had {COMMIT_SEEN} before the cut", COMMIT_SEEN = "COMMIT");
+        assert!(applied.is_replayed(), "the server had COMMIT before the cut");
         let Outcome::Claimed(claimed) = &applied.outcomes()[2] else { panic!("{applied:?}") };
         assert_eq!((claimed.items[0].id.as_str(), claimed.items[0].fence.0), (name.as_str(), 1));
     }
@@ -84,25 +50,11 @@ async fn a_connection_cut_behind_commit_is_unknown_and_the_batch_is_applied_once
     assert_eq!(count, u64::from(ROUNDS), "each item once");
 }
 
-/// The one thing that a test does to a URL: another host and port in it.
-mod url_of {
-    pub(super) struct Url {
-        pub(super) text: String,
-    }
-
-    impl From<String> for Url {
-        fn from(text: String) -> Self {
-            Self { text }
-        }
-    }
-
-    impl Url {
-        pub(super) fn through(&mut self, port: u16) {
-            let (head, rest) = self.text.rsplit_once('@').expect("a user in the URL");
-            let (_, tail) = rest.split_once('/').expect("a database in the URL");
-            self.text = format!("{head}@127.0.0.1:{port}/{tail}&sslmode=disable");
-        }
-    }
+/// The same URL with another server in it.
+fn through(url: &str, port: u16) -> String {
+    let (head, rest) = url.rsplit_once('@').unwrap();
+    let (_, tail) = rest.split_once('/').unwrap();
+    format!("{head}@127.0.0.1:{port}/{tail}&sslmode=disable")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -172,62 +124,4 @@ async fn a_row_that_somebody_keeps_locked_is_waited_for_as_long_as_the_batch_may
     schema.admin().batch_execute("ROLLBACK").await.unwrap();
     let committed = store.commit(batch.wait_at_most(PATIENCE)).await.unwrap();
     assert!(matches!(committed, Committed::Applied(applied) if !applied.is_replayed()));
-}
-
-/// Keeps the first commit that comes by until it is let go.
-#[derive(Debug)]
-struct HeldBack {
-    arrived: Mutex<Option<mpsc::Sender<()>>>,
-    let_go: Mutex<mpsc::Receiver<()>>,
-}
-
-impl Failpoints for HeldBack {
-    fn reach(&self, point: Failpoint) {
-        if point == Failpoint::COMMIT_BEFORE
-            && let Some(arrived) = self.arrived.lock().take()
-        {
-            arrived.send(()).unwrap();
-            self.let_go.lock().recv_timeout(PATIENCE).unwrap();
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_claim_submitted_again_waits_for_its_first_submission() {
-    let Some(server) = crate::server::url() else { return };
-    let schema = Schema::new(server).await.unwrap();
-    let (arrived, has_arrived) = mpsc::channel();
-    let (let_go, go) = mpsc::channel();
-    let second = Arc::new(PostgresStore::open(schema.options(), Env::system()).await.unwrap());
-    second.create_task(create("t")).await.unwrap();
-    for item in ["a", "b"] {
-        second.enqueue(enqueue(item, "t")).await.unwrap();
-    }
-    let held = HeldBack { arrived: Mutex::new(Some(arrived)), let_go: Mutex::new(go) };
-    let env = Env::system().with_failpoints(Arc::new(held));
-    let first = Arc::new(PostgresStore::open(schema.options(), env).await.unwrap());
-    let submitted = tokio::spawn({
-        let first = Arc::clone(&first);
-        async move { first.claim(claim(1)).await.unwrap() }
-    });
-    tokio::task::spawn_blocking(move || has_arrived.recv_timeout(PATIENCE).unwrap()).await.unwrap();
-    // The server has not heard of the first COMMIT yet; whoever lost the connection by now would ask again.
-    let again = tokio::spawn({
-        let second = Arc::clone(&second);
-        async move { second.claim(claim(1)).await.unwrap() }
-    });
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(!again.is_finished(), "the second submission did not wait for the first");
-    let_go.send(()).unwrap();
-    let (submitted, again) = (submitted.await.unwrap(), again.await.unwrap());
-    assert_eq!(submitted.items.len(), 1);
-    assert_eq!(submitted, again, "both are answered alike");
-    let health = second.health().await.unwrap();
-    let held: u64 = health
-        .work_items
-        .iter()
-        .filter(|(status, _)| *status == steadfast_store::Status::InProgress)
-        .map(|(_, count)| count)
-        .sum();
-    assert_eq!(held, 1, "the items that one claim of one item holds");
 }

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use steadfast_store::{PostgresOptions, Source};
+use steadfast_store::{
+    Claim, CreateTask, Delay, Enqueue, HolderId, Label, Payload, PostgresOptions, Source, TaskId, Term,
+    TransitionId, WorkItemId,
+};
 use tokio_postgres::{Client, NoTls};
 
 /// Schemas that nobody uses any more; whoever needs a new one takes some of them away.
@@ -80,4 +84,37 @@ pub(crate) async fn connect(server: &str) -> Result<Client, Source> {
     let (client, driver) = tokio_postgres::connect(server, NoTls).await?;
     tokio::spawn(async move { drop(driver.await) });
     Ok(client)
+}
+
+/// Long enough for anything on the slowest machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A task.
+pub(crate) fn create(name: &str) -> CreateTask {
+    let kind = Label::new("research").unwrap();
+    CreateTask { task: TaskId::new(name).unwrap(), kind, input: Payload::new("the topic").unwrap() }
+}
+
+/// An item of a task.
+pub(crate) fn enqueue(item: &str, task: &str) -> Enqueue {
+    Enqueue {
+        item: WorkItemId::new(item).unwrap(),
+        task: TaskId::new(task).unwrap(),
+        kind: Label::new("research").unwrap(),
+        priority: 0,
+        delay: Delay::ZERO,
+        max_attempts: 3,
+    }
+}
+
+/// A claim of one item.
+pub(crate) fn claim(number: u8) -> Claim {
+    Claim {
+        claim: TransitionId::from_bytes([number; 16]),
+        holder: HolderId::new("worker").unwrap(),
+        term: Term::new(Duration::from_secs(300)).unwrap(),
+        limit: 1,
+        kinds: Vec::new(),
+        task: None,
+    }
 }

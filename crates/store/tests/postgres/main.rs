@@ -10,6 +10,7 @@ mod clocked;
 mod conformance;
 mod faults;
 mod kit;
+mod locks;
 mod proxy;
 mod server;
 mod waking;
