@@ -6,8 +6,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod bad_input;
+mod by_hand;
 mod clocked;
 mod conformance;
+mod durability;
 mod faults;
 mod kit;
 mod locks;
