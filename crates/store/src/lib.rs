@@ -77,7 +77,7 @@ pub use outcome::{
 };
 pub use payload::{DamagedPayload, NoPayload, Payload, PayloadTooLarge, SealedPayload};
 #[cfg(feature = "postgres")]
-pub use postgres::{PostgresOptions, PostgresStore, Statements, Tls};
+pub use postgres::{PostgresOptions, PostgresStatements, PostgresStore, PostgresTls};
 pub use record::{
     Abandonment, Checkpoint, CheckpointHeader, CheckpointPage, Fence, Guard, Health, LeaseRecord, Operation,
     OperationPage, OperationRecord, OperationStatus, Ownership, SequenceNumber, Settlement, Status, Task,

@@ -15,7 +15,7 @@ use crate::error::OpenError;
 use crate::postgres::connection::{Connection, Step, Texts};
 use crate::postgres::failure::Trouble;
 use crate::postgres::notices::follow;
-use crate::postgres::options::{PostgresOptions, Statements, Tls};
+use crate::postgres::options::{PostgresOptions, PostgresStatements, PostgresTls};
 use crate::postgres::{sql, tls};
 use crate::sync::within;
 
@@ -54,12 +54,12 @@ impl Connector {
         let is_local = options.config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)))
             && options.config.get_hostaddrs().is_empty();
         let tls = match options.tls {
-            Tls::Disable => None,
+            PostgresTls::Disable => None,
             _ if is_local => None,
             mode => Some(tls::connector(mode, options.root_certificates.as_deref())?),
         };
         let texts = Arc::new(Texts::new(&options.schema));
-        let prepares = options.statements == Statements::Named;
+        let prepares = options.statements == PostgresStatements::Named;
         let mut config = options.config.clone();
         if is_local {
             config.ssl_mode(tokio_postgres::config::SslMode::Disable);

@@ -27,7 +27,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tracing::Instrument;
 
-pub use self::options::{PostgresOptions, Statements, Tls};
+pub use self::options::{PostgresOptions, PostgresStatements, PostgresTls};
 
 use crate::batch::{Batch, check_page};
 use crate::env::Env;

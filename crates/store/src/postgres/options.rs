@@ -37,7 +37,7 @@ const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How a connection is protected, as in libpq.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub enum Tls {
+pub enum PostgresTls {
     /// Not at all.
     Disable,
     /// Encrypted if the server can. Whoever sits between the two can do as if it could not.
@@ -52,7 +52,7 @@ pub enum Tls {
 /// How statements are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub enum Statements {
+pub enum PostgresStatements {
     /// Prepared once for each connection.
     #[default]
     Named,
@@ -80,7 +80,7 @@ pub struct PostgresOptions {
     /// Connections at most, 2 to 256: 12 unless chosen otherwise. A third of them commits, the others read.
     pub pool: u32,
     /// How statements are sent.
-    pub statements: Statements,
+    pub statements: PostgresStatements,
     /// Whether the schema is made when it is not there, and brought to this program's version when it is older: on
     /// unless switched off. Without it such a schema is refused and left as it is.
     pub create: bool,
@@ -91,7 +91,7 @@ pub struct PostgresOptions {
     /// unless chosen otherwise, a week at most.
     pub hold_off: Duration,
     /// How connections are protected.
-    pub tls: Tls,
+    pub tls: PostgresTls,
     /// Certificates in PEM of those who are trusted to vouch for the server; the system's unless chosen otherwise.
     pub root_certificates: Option<PathBuf>,
 }
@@ -133,11 +133,11 @@ impl PostgresOptions {
             config: Config::new(),
             schema: "steadfast".to_owned(),
             pool: 12,
-            statements: Statements::default(),
+            statements: PostgresStatements::default(),
             create: true,
             notify: false,
             hold_off: HOLD_OFF,
-            tls: Tls::default(),
+            tls: PostgresTls::default(),
             root_certificates: None,
         };
         let mut rest = Vec::new();
@@ -169,8 +169,8 @@ impl PostgresOptions {
             "pool" => self.pool = value.parse().map_err(|_| invalid("pool", POOL_ALLOWED))?,
             "statements" => {
                 self.statements = match value {
-                    "named" => Statements::Named,
-                    "unnamed" => Statements::Unnamed,
+                    "named" => PostgresStatements::Named,
+                    "unnamed" => PostgresStatements::Unnamed,
                     _ => return Err(invalid("statements", STATEMENTS_ALLOWED)),
                 }
             }
@@ -182,10 +182,10 @@ impl PostgresOptions {
             }
             "sslmode" => {
                 self.tls = match value {
-                    "disable" => Tls::Disable,
-                    "prefer" => Tls::Prefer,
-                    "require" => Tls::Require,
-                    "verify-full" => Tls::VerifyFull,
+                    "disable" => PostgresTls::Disable,
+                    "prefer" => PostgresTls::Prefer,
+                    "require" => PostgresTls::Require,
+                    "verify-full" => PostgresTls::VerifyFull,
                     _ => return Err(invalid("sslmode", TLS_ALLOWED)),
                 }
             }
@@ -203,9 +203,9 @@ impl PostgresOptions {
         let config = &mut self.config;
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         config.ssl_mode(match self.tls {
-            Tls::Disable => SslMode::Disable,
-            Tls::Prefer => SslMode::Prefer,
-            Tls::Require | Tls::VerifyFull => SslMode::Require,
+            PostgresTls::Disable => SslMode::Disable,
+            PostgresTls::Prefer => SslMode::Prefer,
+            PostgresTls::Require | PostgresTls::VerifyFull => SslMode::Require,
         });
         if config.get_application_name().is_none() {
             config.application_name("steadfast");
@@ -317,7 +317,7 @@ mod tests {
                    &hold_off=60&sslmode=require&sslrootcert=/etc/ca.pem&connect_timeout=3";
         let options = PostgresOptions::from_url(url).unwrap();
         assert_eq!((options.schema.as_str(), options.pool, options.create), ("a\"b", 2, false));
-        assert_eq!((options.statements, options.tls), (Statements::Unnamed, Tls::Require));
+        assert_eq!((options.statements, options.tls), (PostgresStatements::Unnamed, PostgresTls::Require));
         assert_eq!(options.root_certificates, Some(PathBuf::from("/etc/ca.pem")));
         assert_eq!(options.config.get_password(), Some(&b"p@ss"[..]));
         assert_eq!(options.config.get_connect_timeout(), Some(&Duration::from_secs(3)));

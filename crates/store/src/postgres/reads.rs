@@ -42,6 +42,8 @@ pub(super) async fn ask(
                 lease.give_back();
                 return Ok(answers);
             }
+            // A server that says nothing has had its time.
+            Err(trouble @ Trouble::Silent { .. }) => return Err(trouble.not_applied(READ_MAX)),
             // The connection goes with what it may have open.
             Err(trouble) if left > 0 && trouble.is_disconnected() => pool.forget_idle(),
             Err(trouble) => return Err(trouble.not_applied(READ_MAX)),

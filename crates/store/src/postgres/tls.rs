@@ -11,15 +11,15 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{OpenError, Source};
-use crate::postgres::options::Tls;
+use crate::postgres::options::PostgresTls;
 
 /// What makes protected connections.
-pub(super) fn connector(mode: Tls, roots: Option<&Path>) -> Result<MakeRustlsConnect, OpenError> {
+pub(super) fn connector(mode: PostgresTls, roots: Option<&Path>) -> Result<MakeRustlsConnect, OpenError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| untrusted(roots, error))?;
-    let config = if mode == Tls::VerifyFull {
+    let config = if mode == PostgresTls::VerifyFull {
         builder.with_root_certificates(trusted(roots)?).with_no_client_auth()
     } else {
         builder

@@ -224,6 +224,20 @@ fn take_group(pending: &mut VecDeque<Request>) -> Vec<Request> {
     group
 }
 
+/// Why some batches were not applied together, and whether each by itself would fare alike.
+struct Refused {
+    error: StoreError,
+    of_all: bool,
+}
+
+impl Refused {
+    /// The least patient of a group may have waited long enough; where there is no server, there is none for anybody.
+    fn without_connection(error: StoreError) -> Self {
+        let of_all = !matches!(error, StoreError::Overloaded { .. });
+        Self { error, of_all }
+    }
+}
+
 impl Shared {
     async fn serve(&self, group: Vec<Request>) {
         let now = self.env.clock().monotonic();
@@ -241,26 +255,29 @@ impl Shared {
                     }
                     return;
                 }
-                Err(error) if error.may_have_been_applied() => {
+                Err(Refused { error, of_all: true }) => {
                     for request in group {
                         request.reply(Err(again(&error)));
                     }
                     return;
                 }
                 // Only the offender shall fail, and only the impatient be turned away.
-                Err(_) => {}
+                Err(Refused { of_all: false, .. }) => {}
             }
         }
         for request in group {
-            let answer = self.apply(std::slice::from_ref(&request), TRIES_MAX).await;
-            request.reply(answer.and_then(|mut answers| {
-                answers.pop().ok_or_else(|| StoreError::Failed { source: "a batch without an answer".into() })
-            }));
+            let answer = match self.apply(std::slice::from_ref(&request), TRIES_MAX).await {
+                Ok(mut answers) => answers
+                    .pop()
+                    .ok_or_else(|| StoreError::Failed { source: "a batch without an answer".into() }),
+                Err(refused) => Err(refused.error),
+            };
+            request.reply(answer);
         }
     }
 
     /// Applies some batches together, again and again while others come in between.
-    async fn apply(&self, group: &[Request], tries: u32) -> Result<Vec<Committed>, StoreError> {
+    async fn apply(&self, group: &[Request], tries: u32) -> Result<Vec<Committed>, Refused> {
         let batches: Vec<&Batch> = group.iter().map(|request| &request.batch).collect();
         let mut pause = PAUSE_MIN;
         let mut left = tries;
@@ -268,7 +285,7 @@ impl Shared {
             left -= 1;
             let now = self.env.clock().monotonic();
             let wait = group.iter().map(|request| request.left(now)).min().unwrap_or_default();
-            let lease = self.pool.get(Purpose::Commit, wait).await?;
+            let lease = self.pool.get(Purpose::Commit, wait).await.map_err(Refused::without_connection)?;
             let held = lease.held();
             let limits = Limits {
                 lock: wait.min(STATEMENT_MAX),
@@ -290,7 +307,7 @@ impl Shared {
                     self.pool.forget_idle();
                     // It may have been applied, and somebody may wait for that.
                     self.watch.committed();
-                    return Err(trouble.unknown());
+                    return Err(Refused { error: trouble.unknown(), of_all: true });
                 }
                 Err(Lost::NotApplied(trouble)) => trouble,
             };
@@ -304,7 +321,8 @@ impl Shared {
             let waited = group.iter().map(|request| now.saturating_sub(request.submitted)).max();
             let waited = waited.unwrap_or_default();
             if !may_go_better(&trouble) || left == 0 || wait.saturating_sub(pause).is_zero() {
-                return Err(trouble.not_applied(waited));
+                let of_all = trouble.is_disconnected();
+                return Err(Refused { error: trouble.not_applied(waited), of_all });
             }
             tracing::debug!(%trouble, "a transaction is tried again");
             self.env.sleep(jittered(&self.env, pause)).await;

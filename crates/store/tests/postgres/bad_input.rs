@@ -44,6 +44,16 @@ async fn a_server_that_is_not_there_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_store_is_opened_by_its_url() {
+    let Some(server) = crate::server::url() else { return };
+    let schema = Schema::new(server).await.unwrap();
+    for url in [schema.url(), schema.url().replacen("postgres://", "postgresql://", 1)] {
+        let store = steadfast_store::open(&url, Env::system()).await.unwrap();
+        assert_eq!(store.health().await.unwrap().checkpoints, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_a_missing_database_and_a_role_without_rights_are_told_apart() {
     let Some(server) = crate::server::url() else { return };
     let schema = Schema::new(server).await.unwrap();

@@ -9,9 +9,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use steadfast_store::env::{Env, Failpoint, Failpoints};
 use steadfast_store::{
-    AppendCheckpoint, Batch, CheckpointId, Committed, EraseCheckpoint, FinishTask, Guard, Label, NoPayload,
-    Payload, PostgresStore, PruneCheckpoints, Reason, RecordVerification, SealedPayload, Status, Store,
-    StoreExt, SweepExpired, TaskEnd, TaskId, Term, TransitionId, Verdict,
+    Abandonment, AppendCheckpoint, Batch, BeginOperation, CheckpointId, Committed, Digest, EraseCheckpoint,
+    FinishTask, Guard, Label, NoPayload, OperationKey, OperationToken, Payload, PostgresStore,
+    PruneCheckpoints, Reason, RecordVerification, SealedPayload, Status, Store, StoreExt, SweepExpired,
+    TaskEnd, TaskId, Term, TransitionId, Verdict,
 };
 use tokio::task::JoinHandle;
 
@@ -79,8 +80,8 @@ struct Held {
 }
 
 impl Held {
-    /// Sees that `other` waits, and lets both go on.
-    async fn is_waited_for<T>(self, other: JoinHandle<T>) -> (Committed, T) {
+    /// Released after `other` was seen to wait for it; ends when both have ended.
+    async fn released_after<T>(self, other: JoinHandle<T>) -> (Committed, T) {
         tokio::time::sleep(WATCHED).await;
         assert!(!other.is_finished(), "it did not wait for the commit that stands before its COMMIT");
         self.let_go.send(()).unwrap();
@@ -120,12 +121,35 @@ async fn a_claim_submitted_again_waits_for_its_first_submission() {
     let held = bench.hold_back(alone(claim(1))).await;
     // The server has not heard of the first COMMIT yet; whoever lost the connection by now would ask again.
     let again = bench.start(|store| async move { store.commit(alone(claim(1))).await.unwrap() });
-    let (submitted, again) = held.is_waited_for(again).await;
+    let (submitted, again) = held.released_after(again).await;
     let (submitted, again) = (submitted.into_applied().unwrap(), again.into_applied().unwrap());
     assert_eq!(submitted.outcomes(), again.outcomes());
     assert_eq!((submitted.is_replayed(), again.is_replayed()), (false, true));
     let counts = bench.store.health().await.unwrap().work_items;
     assert_eq!(counts, [(Status::Pending, 1), (Status::InProgress, 1)], "one claim holds one item");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_batch_submitted_again_waits_and_is_answered_whole() {
+    let Some(bench) = Bench::new().await else { return };
+    let mut batch = alone(append(1));
+    batch.add(BeginOperation {
+        key: OperationKey::new("k").unwrap(),
+        fingerprint: Digest::ZERO,
+        token: OperationToken::from_bytes([1; 16]),
+        task: None,
+        lease: None,
+        term: Term::new(Duration::from_secs(60)).unwrap(),
+        abandonment: Abandonment::Retake,
+        fresh_for: None,
+    });
+    let held = bench.hold_back(batch.clone()).await;
+    // It waits for the chain after it has looked for the operation, which is not there by then.
+    let again = bench.start(|store| async move { store.commit(batch).await.unwrap() });
+    let (submitted, again) = held.released_after(again).await;
+    let (submitted, again) = (submitted.into_applied().unwrap(), again.into_applied().unwrap());
+    assert_eq!(submitted.outcomes(), again.outcomes());
+    assert!(again.is_replayed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -153,7 +177,7 @@ async fn a_task_does_not_end_while_something_is_added_to_it() {
     let held = bench.hold_back(alone(enqueue("a", "t"))).await;
     let finish = FinishTask { task: task(), end: TaskEnd::Succeeded, result: Payload::empty() };
     let finishing = bench.start(|store| async move { store.finish_task(finish).await.unwrap() });
-    let (added, _) = held.is_waited_for(finishing).await;
+    let (added, _) = held.released_after(finishing).await;
     assert!(matches!(added, Committed::Applied(_)));
     let late = bench.store.enqueue(enqueue("b", "t")).await.unwrap_err();
     assert!(matches!(late.reason(), Some(Reason::TaskEnded { .. })), "{late}");
@@ -168,7 +192,7 @@ async fn an_erasure_waits_for_a_copy_that_is_being_made_and_takes_it_too() {
     let held = bench.hold_back(alone(copy.clone())).await;
     let erase = EraseCheckpoint { checkpoint: origin.checkpoint };
     let erasing = bench.start(|store| async move { store.erase_checkpoint(erase).await.unwrap() });
-    let (_, erased) = held.is_waited_for(erasing).await;
+    let (_, erased) = held.released_after(erasing).await;
     assert_eq!(erased.erased, 2, "the origin and the copy");
     let found = bench.store.checkpoint(copy.checkpoint).await.unwrap().unwrap();
     assert_eq!(found.payload, Err(NoPayload::Erased));
@@ -188,7 +212,7 @@ async fn a_pruning_waits_for_a_verdict_and_keeps_what_it_verified() {
     let held = bench.hold_back(alone(verified)).await;
     let prune = PruneCheckpoints { task: task(), keep: 1, limit: 10 };
     let pruning = bench.start(|store| async move { store.prune_checkpoints(prune).await.unwrap() });
-    let (_, pruned) = held.is_waited_for(pruning).await;
+    let (_, pruned) = held.released_after(pruning).await;
     assert_eq!(pruned.removed, 0, "the newest verified checkpoint is the first of them");
 }
 
@@ -202,6 +226,6 @@ async fn appends_to_one_task_go_one_after_the_other_and_those_to_others_do_not_w
     // Nor does what is only added beside the chain.
     bench.store.enqueue(enqueue("a", "t")).await.unwrap();
     let appending = bench.start(|store| async move { store.append_checkpoint(append(3)).await.unwrap() });
-    let (_, appended) = held.is_waited_for(appending).await;
+    let (_, appended) = held.released_after(appending).await;
     assert_eq!(appended.sequence.0, 2);
 }

@@ -8,11 +8,13 @@
 mod bad_input;
 mod by_hand;
 mod clocked;
+mod cluster;
 mod conformance;
 mod durability;
 mod faults;
 mod kit;
 mod locks;
+mod protected;
 mod proxy;
 mod server;
 mod waking;
