@@ -5,7 +5,10 @@
 #![allow(clippy::print_stderr, reason = "a command-line program: what it prints is what it is for")]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on fails"))]
 
+#[path = "../../crates/store/tests/postgres/cluster.rs"]
+mod cluster;
 mod coverage;
+mod postgres;
 mod runner;
 mod tidy;
 
@@ -28,6 +31,8 @@ Verbs:
                   becomes all.chaos.json, all.perf.json and all.stress.json
   prove [ARGS…]   try to break each promise, in campaigns (`cargo xtask prove --help`)
   smoke URL       probe a store in production (`cargo xtask smoke --help`)
+  postgres [NAME=VALUE…]
+                  start a throw-away PostgreSQL server with these settings, and print its URL
   coverage        run all tests instrumented: HTML, and a figure for each component
   tidy            check what no compiler checks: layers, headers, where SQL and clocks live
   tidy --list     print the rules: what each forbids, and where it is allowed after all
@@ -56,6 +61,7 @@ fn main() -> ExitCode {
         }
         Some("all") => all(&args),
         Some("coverage") => coverage::run(&workspace_root(), &args),
+        Some("postgres") => ExitCode::from(postgres::run(&args)),
         Some("tidy") => tidy_verb(&args),
         Some(unknown) => usage_error(&format!("unknown verb `{unknown}`")),
     }

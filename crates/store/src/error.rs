@@ -113,7 +113,9 @@ impl StoreError {
 #[non_exhaustive]
 pub enum OpenError {
     /// The URL has no scheme that is known.
-    #[error("unknown store URL {url:?}: use sqlite:PATH or memory:")]
+    #[error(
+        "unknown store URL {url:?}: use memory:, sqlite:PATH or, built with the feature `postgres`, postgres://…"
+    )]
     UnknownScheme {
         /// The URL.
         url: String,
@@ -213,5 +215,51 @@ pub enum OpenError {
         /// Why.
         #[source]
         source: Source,
+    },
+    /// The server cannot be reached, or the connection ended before it was made.
+    #[error("{server} cannot be reached ({source}): start it, or correct host, port and sslmode in the URL")]
+    Unreachable {
+        /// The hosts and the database, without user and password.
+        server: String,
+        /// What happened.
+        #[source]
+        source: Source,
+    },
+    /// The server does not let this user in, or not do what it must.
+    #[error(
+        "{server} denies it ({source}): correct user and password in the URL, or grant the role what it needs"
+    )]
+    AccessDenied {
+        /// The hosts and the database, without user and password.
+        server: String,
+        /// What the server says.
+        #[source]
+        source: Source,
+    },
+    /// The server has no such database.
+    #[error("{server}: there is no such database, create it first: the store makes only its schema")]
+    NoSuchDatabase {
+        /// The hosts and the database, without user and password.
+        server: String,
+    },
+    /// What the store promises cannot be kept on this server.
+    #[error("{server} cannot be used: {what}")]
+    UnfitServer {
+        /// The hosts and the database, without user and password.
+        server: String,
+        /// Why not, and what to do.
+        what: String,
+    },
+    /// The schema holds tables of something else.
+    #[error(
+        "schema {schema:?} of {server} belongs to another application ({tables} tables): name another one with schema=NAME, this one was left untouched"
+    )]
+    ForeignSchema {
+        /// The hosts and the database, without user and password.
+        server: String,
+        /// The schema.
+        schema: String,
+        /// Tables and views in it.
+        tables: u64,
     },
 }

@@ -38,6 +38,8 @@ pub mod own_files;
 mod payload;
 #[doc(hidden)]
 pub mod planted;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod record;
 mod resolve;
 #[cfg(steadfast_shuttle)]
@@ -74,6 +76,8 @@ pub use outcome::{
     Superseded, Swept, TaskCreated, TaskFinished, VerificationRecorded,
 };
 pub use payload::{DamagedPayload, NoPayload, Payload, PayloadTooLarge, SealedPayload};
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOptions, PostgresStatements, PostgresStore, PostgresTls};
 pub use record::{
     Abandonment, Checkpoint, CheckpointHeader, CheckpointPage, Fence, Guard, Health, LeaseRecord, Operation,
     OperationPage, OperationRecord, OperationStatus, Ownership, SequenceNumber, Settlement, Status, Task,

@@ -24,7 +24,7 @@ mod ordinary {
     pub(crate) use parking_lot::Condvar;
     pub(crate) use parking_lot::Mutex;
     pub(crate) use tokio::sync::{Notify, oneshot};
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
     /// Numbers that several threads change.

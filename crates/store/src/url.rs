@@ -7,8 +7,9 @@ use crate::error::OpenError;
 use crate::memory::MemoryStore;
 use crate::store::Store;
 
-/// Opens the store that `url` names: `memory:`, or with feature `sqlite` also `sqlite:PATH?option=value&…` (see
-/// `SqliteOptions::from_url`).
+/// Opens the store that `url` names: `memory:`, with feature `sqlite` also `sqlite:PATH?option=value&…` (see
+/// `SqliteOptions::from_url`), with feature `postgres` also `postgres://USER:PASSWORD@HOST/DATABASE?option=value&…` (see
+/// `PostgresOptions::from_url`).
 ///
 /// ```
 /// # use steadfast_store::{Store, env::Env, open};
@@ -31,5 +32,31 @@ pub async fn open(url: &str, env: Env) -> Result<Arc<dyn Store>, OpenError> {
         let options = crate::sqlite::SqliteOptions::from_url(url)?;
         return Ok(Arc::new(crate::sqlite::SqliteStore::open(options, env).await?));
     }
-    Err(OpenError::UnknownScheme { url: url.to_owned() })
+    #[cfg(feature = "postgres")]
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        let options = crate::postgres::PostgresOptions::from_url(url)?;
+        return Ok(Arc::new(crate::postgres::PostgresStore::open(options, env).await?));
+    }
+    Err(OpenError::UnknownScheme { url: without_password(url) })
+}
+
+/// As much of a URL as may be told: what stands before an `@` is a name and a password.
+fn without_password(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
+        _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_url_that_is_not_understood_is_told_without_its_password() {
+        let told = open("mysql://agent:secret@host/agents", Env::system()).await.unwrap_err().to_string();
+        assert!(told.contains("mysql://…@host/agents") && !told.contains("secret"), "{told}");
+        let told = open("agent.db", Env::system()).await.unwrap_err().to_string();
+        assert!(told.contains("\"agent.db\""), "{told}");
+    }
 }

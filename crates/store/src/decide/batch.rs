@@ -31,7 +31,8 @@ pub(crate) struct Verdict {
     /// What must be written before that is true; empty for a rejection and for a batch applied before.
     pub(crate) writes: Vec<Write>,
     /// Whether the answer repeats what an earlier batch did: then that must be as durable as this one asks for.
-    #[cfg_attr(not(feature = "sqlite"), allow(dead_code))] // memory keeps nothing beyond its process
+    #[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(dead_code))]
+    // memory keeps nothing beyond its process
     pub(crate) rests_on_earlier: bool,
 }
 

@@ -22,8 +22,12 @@ pub use operation::{decide_begin, decide_finish_operation, is_owned};
 pub use sweep::{Boundary, decide_reclaim, error_boundary};
 pub use task::{decide_create_task, decide_finish_task};
 
+#[cfg(feature = "postgres")]
+pub(crate) use batch::Verdict;
 pub(crate) use batch::decide_batch;
 pub(crate) use lease::called_off;
+#[cfg(feature = "postgres")]
+pub(crate) use overlay::Overlay;
 #[cfg(feature = "sqlite")]
 pub(crate) use overlay::claim_order;
 pub(crate) use rows::{Rows, StoredCheckpoint, Write};

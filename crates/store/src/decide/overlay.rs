@@ -11,7 +11,7 @@ use crate::record::{CheckpointHeader, Operation, SequenceNumber, Status, Task, W
 use crate::time::{StoreTime, WallTime};
 
 /// See the module.
-pub(super) struct Overlay<'a, R: Rows> {
+pub(crate) struct Overlay<'a, R: Rows> {
     pub(super) rows: &'a mut R,
     tasks: BTreeMap<TaskId, Task>,
     items: BTreeMap<WorkItemId, WorkItem>,
@@ -23,7 +23,7 @@ pub(super) struct Overlay<'a, R: Rows> {
 }
 
 impl<'a, R: Rows> Overlay<'a, R> {
-    pub(super) fn new(rows: &'a mut R) -> Self {
+    pub(crate) fn new(rows: &'a mut R) -> Self {
         Self {
             rows,
             tasks: BTreeMap::new(),
@@ -51,7 +51,7 @@ impl<'a, R: Rows> Overlay<'a, R> {
     }
 
     /// Records a change and what it makes of the rows.
-    pub(super) fn write(&mut self, write: Write) {
+    pub(crate) fn write(&mut self, write: Write) {
         match &write {
             Write::InsertTask(task, _)
             | Write::MoveHead(task)
