@@ -88,7 +88,9 @@ impl Writes {
             Write::MoveHead(task) => self.task(Before::Open, task, None, None),
             Write::FinishTask(task, result) => self.task(Before::Open, task, None, Some(result)),
             Write::InsertItem(item) => self.item(Before::Nothing, item),
-            Write::UpdateItem(item) => self.item(Before::Open, item),
+            Write::UpdateItem(item) | Write::RenewLease(item) | Write::EndItem(item) => {
+                self.item(Before::Open, item);
+            }
             Write::InsertCheckpoint(stored) => self.checkpoints.push(*stored),
             Write::RecordVerification(id, verification) => {
                 self.verifications.insert(id, verification);
