@@ -2,4 +2,6 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| _ = steadfast_chaos::prove::fuzz::targets::paths(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let _ = steadfast_chaos::prove::fuzz::targets::paths(data);
+});

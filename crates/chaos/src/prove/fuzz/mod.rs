@@ -29,6 +29,8 @@ pub const FUZZ: Case = Case {
 
 /// How long libFuzzer runs each target.
 const LIBFUZZER_TIME: Duration = Duration::from_secs(60);
+/// It does little in less.
+const LIBFUZZER_TIME_MIN: Duration = Duration::from_secs(5);
 /// The input that is being tried, in the folder of the campaign: there afterwards, should it take the process with it.
 const UNDER_WAY: &str = "input-under-way";
 
@@ -53,9 +55,16 @@ fn run(context: &mut Context) -> Result<(), CaseError> {
     let libfuzzer = if level == Level::Pr { None } else { Some(libfuzzer::LibFuzzer::found()?) };
     fuzz(context, TARGETS)?;
     if let Some(libfuzzer) = libfuzzer {
-        libfuzzer.run(context, TARGETS, LIBFUZZER_TIME)?;
+        let time = libfuzzer_time(context.settings().budget, TARGETS);
+        libfuzzer.run(context, TARGETS, time)?;
     }
     Ok(())
+}
+
+/// Whoever names a time gets it twice: for what is mutated here, and for all the targets under libFuzzer.
+fn libfuzzer_time(budget: Option<Duration>, targets: &[Target]) -> Duration {
+    let share = |budget: Duration| budget / u32::try_from(targets.len()).unwrap_or(u32::MAX).max(1);
+    budget.map_or(LIBFUZZER_TIME, |budget| share(budget).clamp(LIBFUZZER_TIME_MIN, LIBFUZZER_TIME))
 }
 
 /// Replays the corpora of the targets, then tries what is mutated from them, as often as the context says.

@@ -108,3 +108,13 @@ fn targets_that_hold_pass_and_say_how_often_they_were_run() {
     assert!(findings.faults.len() == 6 && findings.faults.values().all(|times| *times > 0), "{findings:?}");
     assert!(!findings.checks.iter().any(crate::report::Check::is_failure), "{findings:?}");
 }
+
+#[test]
+fn libfuzzer_takes_a_minute_for_each_target_or_its_share_of_the_time_that_was_named() {
+    let minutes = |minutes: u64| Some(Duration::from_secs(60 * minutes));
+    let targets = &TARGETS[..10];
+    assert_eq!(libfuzzer_time(None, targets), Duration::from_secs(60));
+    assert_eq!(libfuzzer_time(minutes(3), targets), Duration::from_secs(18));
+    assert_eq!(libfuzzer_time(minutes(600), targets), Duration::from_secs(60));
+    assert_eq!(libfuzzer_time(minutes(0), targets), Duration::from_secs(5));
+}

@@ -1,6 +1,8 @@
 //! Single decisions, called as a backend calls them, with the whole row in view. The conformance suite sees only what a
 //! store hands out; here every column is compared, and every bound is tried at itself and one millisecond beside it.
 
+#![allow(clippy::unwrap_used, reason = "what makes rows is called by tests alone")]
+
 mod checkpoints;
 mod items;
 mod operations;

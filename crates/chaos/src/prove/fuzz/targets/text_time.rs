@@ -1,4 +1,5 @@
-//! Times in the tables: a text is a time just when SQLite's own functions write it back alike, and then the same one.
+//! Times in the tables: a text is a time just when SQLite's own functions write it back alike and its year is not
+//! before the year 0, and then the same one.
 
 use std::cell::OnceCell;
 
