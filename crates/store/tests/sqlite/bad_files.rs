@@ -43,7 +43,7 @@ async fn an_unknown_url_scheme_is_refused() {
     for url in [format!("postgresql:{path}"), format!("SQLITE:{path}"), path.to_owned(), String::new()] {
         let error = refused(&url).await;
         assert_is!(error, OpenError::UnknownScheme { url: told } if *told == url);
-        says(&error, "use sqlite:PATH or memory:");
+        says(&error, "use memory:, sqlite:PATH or");
     }
     for url in ["sqlite:", "sqlite://", "sqlite:?readers=2"] {
         assert_is!(refused(url).await, OpenError::UnknownScheme { .. });
