@@ -82,7 +82,7 @@ async fn a_store_whose_connections_the_server_ends_goes_on() {
                 for round in 0..20 {
                     let mut batch = Batch::durable();
                     batch.add(enqueue(&format!("w{number}-{round}"), "t"));
-                    commit_resolved(&*store, batch, PATIENCE).await.unwrap().into_applied().unwrap();
+                    submitted_until_known(&store, &batch).await;
                 }
             })
         })
@@ -92,9 +92,12 @@ async fn a_store_whose_connections_the_server_ends_goes_on() {
          WHERE application_name = '{}' AND state <> 'idle'",
         schema.name()
     );
+    // Ever more seldom, so that a slow machine comes to an end as well.
+    let mut pause = Duration::from_millis(20);
     while working.iter().any(|worker| !worker.is_finished()) {
         schema.admin().query(&ending, &[]).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(pause).await;
+        pause += Duration::from_millis(5);
     }
     for worker in working {
         worker.await.unwrap();
@@ -102,6 +105,19 @@ async fn a_store_whose_connections_the_server_ends_goes_on() {
     let health = store.health().await.unwrap();
     let count: u64 = health.work_items.iter().map(|(_, count)| count).sum();
     assert_eq!(count, 10 + 400, "every item, and each once");
+}
+
+/// The same batch again after whatever was no answer: one that was surely not applied may be tried once more, and one of
+/// which nobody knows must be.
+async fn submitted_until_known(store: &PostgresStore, batch: &Batch) {
+    let mut last = None;
+    for _ in 0..100 {
+        match commit_resolved(store, batch.clone(), PATIENCE).await {
+            Ok(committed) => return drop(committed.into_applied().unwrap()),
+            Err(error) => last = Some(error),
+        }
+    }
+    panic!("no answer: {last:?}");
 }
 
 fn named(schema: &Schema) -> PostgresOptions {
