@@ -37,6 +37,7 @@ pub struct CaseReport {
     /// How long it took.
     pub duration_ms: u64,
     /// How often it was to repeat its operation.
+    #[serde(skip)]
     pub runs: usize,
     /// Operations it planned: runs, rounds, requests.
     pub planned: usize,
