@@ -40,10 +40,11 @@ pub async fn open(url: &str, env: Env) -> Result<Arc<dyn Store>, OpenError> {
     Err(OpenError::UnknownScheme { url: without_password(url) })
 }
 
-/// As much of a URL as may be told: what stands before an `@` is a name and a password.
+/// As much of a URL as may be told: beyond its scheme a name and a password may stand anywhere.
 fn without_password(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
+    match url.split_once(':') {
+        Some((scheme, rest)) if rest.starts_with("//") => format!("{scheme}://…"),
+        Some((scheme, rest)) if rest.contains('@') => format!("{scheme}:…"),
         _ => url.to_owned(),
     }
 }
@@ -55,7 +56,11 @@ mod tests {
     #[tokio::test]
     async fn a_url_that_is_not_understood_is_told_without_its_password() {
         let told = open("mysql://agent:secret@host/agents", Env::system()).await.unwrap_err().to_string();
-        assert!(told.contains("mysql://…@host/agents") && !told.contains("secret"), "{told}");
+        assert!(told.contains("mysql://…") && !told.contains("secret"), "{told}");
+        for url in ["postgras://host/agents?password=secret", "mysql:agent:secret@host"] {
+            let told = open(url, Env::system()).await.unwrap_err().to_string();
+            assert!(!told.contains("secret"), "{told}");
+        }
         let told = open("agent.db", Env::system()).await.unwrap_err().to_string();
         assert!(told.contains("\"agent.db\""), "{told}");
     }

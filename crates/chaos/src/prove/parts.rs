@@ -1,6 +1,6 @@
 //! The release level takes longer than one sitting: each campaign is done in parts, every part a campaign of its own
-//! with the next seeds and held to the same rules. What has passed is kept in a file, and the same command at the same
-//! commit goes on from there.
+//! with the next seeds and held to the same rules. What has passed is kept in a file, and the same command of the same
+//! program goes on from there.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -9,17 +9,21 @@ use std::time::{Duration, Instant};
 use std::{fs, mem};
 
 use serde::{Deserialize, Serialize};
+use steadfast_store::planted;
 
 use crate::case::{Case, Settings};
-use crate::report::{CaseReport, CaseStatus, Check, Op, Report, status_of};
+use crate::report::{CaseReport, CaseStatus, Check, Figure, Op, Report, status_of};
 use crate::runner::{Matrix, RunnerError, commit, output};
 
-/// What has passed of one campaign. Of another commit or another division it is of no use.
+/// What has passed of one campaign. Of another program or another division it is of no use.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Done {
-    commit: String,
+    /// A digest of the program.
+    program: String,
     runs_of_part: usize,
     parts: usize,
+    /// Those that failed first: that they passed later does not undo it.
+    failed: usize,
     duration_ms: u64,
     planned: usize,
     succeeded: usize,
@@ -65,19 +69,26 @@ struct Divided<'a> {
     done: Done,
     /// What it took at another time, if that is on record.
     expected: Option<Duration>,
+    /// Whether what passes is kept: not with a mistake planted, nor where the program cannot be told.
+    is_kept: bool,
 }
 
 impl<'a> Divided<'a> {
-    /// With what passed before, if this is the same commit and the parts are the same.
-    fn resume(matrix: &'a Matrix<'a>, case: Case, commit: &str, expected: Option<Duration>) -> Self {
+    /// With what passed before, if this is the same program and the parts are the same.
+    fn resume(matrix: &'a Matrix<'a>, case: Case, program: Option<&str>, expected: Option<Duration>) -> Self {
         let runs = case.runs.at(matrix.settings.level);
         let runs_of_part = case.runs.part();
-        let fresh = Done { commit: commit.to_owned(), runs_of_part, ..Done::default() };
-        let mut divided = Self { matrix, case, runs, runs_of_part, done: fresh, expected };
+        let is_sound = matrix.settings.planted.is_none() && matches!(planted::chosen(), Ok(None));
+        let (is_kept, program) = (is_sound && program.is_some(), program.unwrap_or_default().to_owned());
+        let done = Done { program: program.clone(), runs_of_part, ..Done::default() };
+        let mut divided = Self { matrix, case, runs, runs_of_part, done, expected, is_kept };
+        if !is_kept {
+            return divided;
+        }
         // A file that does not decode is of another program: what it says is done again.
         let kept = fs::read(divided.file()).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         divided.done = kept
-            .filter(|kept: &Done| kept.commit == commit && kept.runs_of_part == runs_of_part)
+            .filter(|kept: &Done| kept.program == program && kept.runs_of_part == runs_of_part)
             .unwrap_or(divided.done);
         divided
     }
@@ -88,6 +99,9 @@ impl<'a> Divided<'a> {
     }
 
     fn keep(&self) -> io::Result<()> {
+        if !self.is_kept {
+            return Ok(());
+        }
         let (file, mut json) = (self.file(), serde_json::to_vec_pretty(&self.done)?);
         json.push(b'\n');
         // Whole or not at all: whoever is killed here goes on from the part before.
@@ -136,6 +150,8 @@ impl<'a> Divided<'a> {
             let settings = self.settings_of_next();
             let (part, is_hanging) = Matrix { settings, json: None, ..*self.matrix }.one(&self.case)?;
             if !matches!(part.status, CaseStatus::Passed | CaseStatus::Warned) {
+                self.done.failed += 1;
+                self.keep().map_err(output)?;
                 return Ok((part, is_hanging));
             }
             self.done.add(&part);
@@ -148,8 +164,9 @@ impl<'a> Divided<'a> {
     }
 
     fn report(&mut self) -> CaseReport {
-        let Done { parts, duration_ms, planned, succeeded, faults_fired, worst, .. } =
+        let Done { parts, failed, duration_ms, planned, succeeded, faults_fired, mut worst, .. } =
             mem::take(&mut self.done);
+        worst.push(Figure::count("parts_that_failed_before", failed).reported());
         let Settings { level, seed, .. } = self.matrix.settings;
         let all = self.parts();
         let mut notes = vec![format!("{parts} of {all} parts; each figure is that of its worst part")];
@@ -186,7 +203,13 @@ fn about(span: Duration) -> String {
     }
 }
 
-/// Runs these campaigns in parts, until all is done or the time that was given is over. `expected` tells what a
+/// A digest of the program that runs: a commit says nothing of a tree that was changed since.
+fn program() -> Option<String> {
+    let program = fs::read(std::env::current_exe().ok()?).ok()?;
+    Some(blake3::hash(&program).to_hex().to_string())
+}
+
+/// Runs these campaigns in parts, each until all is done or the time that was given is over. `expected` tells what a
 /// campaign should take.
 ///
 /// # Errors
@@ -198,10 +221,10 @@ pub(super) fn run(
     out: &mut dyn Write,
 ) -> Result<Report, RunnerError> {
     let Settings { backend, seed, budget, folder, .. } = &matrix.settings;
-    let (commit, until) = (commit(), budget.map(|budget| Instant::now() + budget));
-    let mut report = Report::new(matrix.name, backend.name(), *seed, commit.clone());
-    let all: Vec<_> =
-        cases.iter().map(|case| Divided::resume(matrix, *case, &commit, expected(case))).collect();
+    let program = program();
+    let mut report = Report::new(matrix.name, backend.name(), *seed, commit());
+    let resume = |case: &Case| Divided::resume(matrix, *case, program.as_deref(), expected(case));
+    let all: Vec<_> = cases.iter().map(resume).collect();
     let known: Option<Duration> = all.iter().map(Divided::left).sum();
     let told =
         known.map_or_else(|| "for some campaigns it is not on record how long they take".to_owned(), about);
@@ -209,6 +232,7 @@ pub(super) fn run(
     for mut divided in all {
         let heading = format!("{} ({}):", divided.case.title, divided.case.id);
         writeln!(out, "{heading}").and_then(|()| out.flush()).map_err(output)?;
+        let until = budget.map(|budget| Instant::now() + budget);
         let (told, is_hanging) = divided.go_on(until, out)?;
         writeln!(out, "{told}").map_err(output)?;
         report.duration_ms += told.duration_ms;
@@ -304,19 +328,20 @@ mod tests {
         assert_eq!((told.runs, told.planned, told.succeeded), (12, 12, 12));
         assert_eq!(told.faults_fired["cut"], 6);
         let figures: Vec<_> = told.checks.iter().map(|check| (check.name.as_str(), check.value)).collect();
-        assert_eq!(figures, [("lost", 0.0), ("rate", 11.0)], "the worst part's, and only those with a limit");
+        let worst = [("lost", 0.0), ("rate", 11.0), ("parts_that_failed_before", 1.0)];
+        assert_eq!(figures, worst, "the worst part's, and only those with a limit");
         assert!(printed.contains("part 3 of 3 passed"), "{printed}");
     }
 
     #[test]
-    fn what_another_commit_has_passed_counts_for_nothing() {
+    fn what_another_program_has_passed_counts_for_nothing() {
         let folder = tempfile::tempdir().unwrap();
         ran(folder.path(), None);
         let (_, printed) = ran(folder.path(), None);
         assert_eq!(noted(folder.path()), "1+5 6+5 11+2 ", "all was done: {printed}");
         let file = folder.path().join("prove-noting-release-1.done.json");
         let kept = fs::read_to_string(&file).unwrap();
-        fs::write(&file, kept.replace(&commit(), "0123456789abcdef")).unwrap();
+        fs::write(&file, kept.replace(&program().unwrap(), "0123456789abcdef")).unwrap();
         ran(folder.path(), None);
         assert_eq!(noted(folder.path()), "1+5 6+5 11+2 1+5 6+5 11+2 ");
     }

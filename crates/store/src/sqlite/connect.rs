@@ -77,7 +77,7 @@ pub(super) fn writer(options: &SqliteOptions, env: &Env) -> Result<Writer, OpenE
     connection.execute_batch(sql::transaction::FULL).map_err(told)?;
     pages::count(&connection);
     if !options.powersafe_overwrite {
-        fold_what_was_left(&connection, env).map_err(|trouble| trouble.not_opened(path))?;
+        fold_what_was_left(&connection, env, version > 0).map_err(|trouble| trouble.not_opened(path))?;
     }
     migrate::migrate(&mut connection, env, path)?;
     let (clock, is_new_boot) = clock(&mut connection, env).map_err(|trouble| trouble.not_opened(path))?;
@@ -128,21 +128,33 @@ fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
 /// Folds the log of an earlier boot before anything is written behind it, where a write may harm what stands beside it.
 /// SQLite fills up the last sector of a durable commit by a copy of its last frame, of which the end is not synced; when
 /// the power goes just then, that copy is not whole, and SQLite would go on right behind the commit, in its last sector.
-fn fold_what_was_left(connection: &Connection, env: &Env) -> Result<(), Trouble> {
-    // A file that has no clock yet is not of this boot either.
-    let saved = saved_clock(connection).ok().flatten();
-    if saved.is_some_and(|saved| !saved.resume(env.clock()).1) {
-        return Ok(());
+fn fold_what_was_left(connection: &Connection, env: &Env, has_schema: bool) -> Result<(), Trouble> {
+    let pause = Duration::from_millis(2);
+    let mut left = Duration::from_millis(sql::connection::BUSY_TIMEOUT_OPENING_MS);
+    loop {
+        // Without a clock nobody can tell the boot, and nothing was acknowledged yet.
+        let saved = if has_schema { saved_clock(connection)? } else { None };
+        if saved.is_some_and(|saved| !saved.resume(env.clock()).1) {
+            return Ok(());
+        }
+        env.reach(Failpoint::WAL_CHECKPOINT_BEFORE);
+        let is_busy = match connection.query_row(sql::transaction::WAL_TRUNCATE, [], |row| row.get(0)) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => true,
+            answer => answer?,
+        };
+        env.reach(Failpoint::WAL_CHECKPOINT_AFTER);
+        if !is_busy {
+            return Ok(());
+        }
+        if left.is_zero() {
+            let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+            let text = "the log of an earlier boot is in use: open the file again".to_owned();
+            return Err(rusqlite::Error::SqliteFailure(code, Some(text)).into());
+        }
+        // Others open it too: SQLite waits for nobody who folds.
+        left = left.saturating_sub(pause);
+        sleep_thread(pause);
     }
-    env.reach(Failpoint::WAL_CHECKPOINT_BEFORE);
-    let is_busy: bool = connection.query_row(sql::transaction::WAL_TRUNCATE, [], |row| row.get(0))?;
-    env.reach(Failpoint::WAL_CHECKPOINT_AFTER);
-    if is_busy {
-        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
-        let text = "the log of an earlier boot is in use: open the file again".to_owned();
-        return Err(rusqlite::Error::SqliteFailure(code, Some(text)).into());
-    }
-    Ok(())
 }
 
 fn saved_clock(connection: &Connection) -> rusqlite::Result<Option<StoreClock>> {

@@ -13,7 +13,7 @@ use super::deed::Deed;
 use super::fact::{Fact, is_promise};
 use super::look::{self, Contents};
 use super::trace::Trace;
-use super::{Trouble, look::Look};
+use super::{Trouble, look::Look, sql};
 use crate::memory_vfs::{Device, Files, Name, Op, SyncRule};
 
 /// The log is folded as early as can be asked for, so that a short script folds it.
@@ -254,8 +254,8 @@ impl Session {
             return Err(Trouble::Mirror(trouble));
         }
         let failed_syncs = failed.len();
-        // Nothing has failed, and it was written over itself: whose log it was could not be told.
-        self.inherits |= failed_syncs == 0 && self.trace.healed_at().is_some();
+        // Nobody could tell whose log it was that is written over itself.
+        self.inherits |= !has_clock(bench, &self.start)?;
         let mut seen = vec![(0, std::mem::take(&mut self.start))];
         let start = seen[0].1.clone();
         seen.extend(commits.into_iter().map(|commit| (commit.at, commit.files)));
@@ -272,6 +272,16 @@ impl Session {
         let Self { promises, appended, setup, inherits, broken, .. } = self;
         Ok(Recording { start, ops, states, promises, appended, setup, inherits, broken, failed_syncs })
     }
+}
+
+/// Whether a boot stands in these files, or there is no log of any.
+fn has_clock(bench: &Bench, files: &Files) -> Result<bool, Trouble> {
+    if files.get(Name::Log).is_none_or(<[u8]>::is_empty) {
+        return Ok(true);
+    }
+    let audit = look::open(&bench.viewer, files.clone())?;
+    let version: u32 = audit.connection().query_row(sql::VERSION, [], |row| row.get(0))?;
+    Ok(version > 0 && audit.connection().query_row(sql::HAS_CLOCK, [], |row| row.get(0))?)
 }
 
 impl From<OpenError> for Trouble {

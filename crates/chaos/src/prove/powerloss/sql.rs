@@ -5,6 +5,9 @@ pub(super) const SCHEMA: &str = "SELECT type, name, sql FROM sqlite_schema ORDER
 /// A number that every migration raises.
 pub(super) const VERSION: &str = "PRAGMA user_version";
 
+/// Whether the store has noted a boot.
+pub(super) const HAS_CLOCK: &str = "SELECT count(*) > 0 FROM store_meta";
+
 /// All rows of a table whose name comes from the schema, in the order in which they are stored.
 pub(super) fn all_rows(table: &str) -> String {
     format!("SELECT * FROM \"{table}\"")
