@@ -263,3 +263,21 @@ pub enum OpenError {
         tables: u64,
     },
 }
+
+/// The same error for another batch of the group.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) fn again(error: &StoreError) -> StoreError {
+    let text = |source: &Source| -> Source { source.to_string().into() };
+    match error {
+        StoreError::Failed { source } => StoreError::Failed { source: text(source) },
+        StoreError::Unknown { source } => StoreError::Unknown { source: text(source) },
+        StoreError::DiskFull => StoreError::DiskFull,
+        StoreError::ReadOnly => StoreError::ReadOnly,
+        StoreError::Corrupt { what, source } => {
+            StoreError::Corrupt { what: what.clone(), source: source.as_ref().map(text) }
+        }
+        StoreError::Overloaded { waited, held_by } => StoreError::Overloaded { waited: *waited, held_by },
+        StoreError::Closed => StoreError::Closed,
+        other => StoreError::Failed { source: other.to_string().into() },
+    }
+}

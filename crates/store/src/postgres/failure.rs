@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_postgres::Error;
 use tokio_postgres::error::{Severity, SqlState};
 
-use crate::error::{Source, StoreError};
+use crate::error::StoreError;
 use crate::payload::DamagedPayload;
 
 /// Trouble inside the backend, before it is known what it means for whom.
@@ -158,22 +158,5 @@ impl Trouble {
     /// What a caller is told whose COMMIT was sent and not answered.
     pub(super) fn unknown(self) -> StoreError {
         StoreError::Unknown { source: Box::new(self) }
-    }
-}
-
-/// The same error for another batch of the group.
-pub(super) fn again(error: &StoreError) -> StoreError {
-    let text = |source: &Source| -> Source { source.to_string().into() };
-    match error {
-        StoreError::Failed { source } => StoreError::Failed { source: text(source) },
-        StoreError::Unknown { source } => StoreError::Unknown { source: text(source) },
-        StoreError::DiskFull => StoreError::DiskFull,
-        StoreError::ReadOnly => StoreError::ReadOnly,
-        StoreError::Corrupt { what, source } => {
-            StoreError::Corrupt { what: what.clone(), source: source.as_ref().map(text) }
-        }
-        StoreError::Overloaded { waited, held_by } => StoreError::Overloaded { waited: *waited, held_by },
-        StoreError::Closed => StoreError::Closed,
-        other => StoreError::Failed { source: other.to_string().into() },
     }
 }

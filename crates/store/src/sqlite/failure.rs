@@ -6,7 +6,7 @@ use rusqlite::{ErrorCode, ffi};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
-use crate::error::{OpenError, Source, StoreError};
+use crate::error::{OpenError, StoreError};
 use crate::payload::DamagedPayload;
 
 /// Trouble inside the backend, before it is known what it means for whom.
@@ -107,21 +107,4 @@ pub(super) fn denies_access(path: &Path) -> bool {
         answer => answer,
     };
     matches!(answer, Err(Errno::ACCESS | Errno::PERM | Errno::ROFS))
-}
-
-/// The same error for another batch of the group.
-pub(super) fn again(error: &StoreError) -> StoreError {
-    let text = |source: &Source| -> Source { source.to_string().into() };
-    match error {
-        StoreError::Failed { source } => StoreError::Failed { source: text(source) },
-        StoreError::Unknown { source } => StoreError::Unknown { source: text(source) },
-        StoreError::DiskFull => StoreError::DiskFull,
-        StoreError::ReadOnly => StoreError::ReadOnly,
-        StoreError::Corrupt { what, source } => {
-            StoreError::Corrupt { what: what.clone(), source: source.as_ref().map(text) }
-        }
-        StoreError::Overloaded { waited, held_by } => StoreError::Overloaded { waited: *waited, held_by },
-        StoreError::Closed => StoreError::Closed,
-        other => StoreError::Failed { source: other.to_string().into() },
-    }
 }
