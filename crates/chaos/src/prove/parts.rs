@@ -255,6 +255,7 @@ mod tests {
 
     use super::*;
     use crate::case::{Backend, CaseError, Context, Level, Needs, Runs};
+    use crate::planted::Planted;
     use crate::report::{Figure, Unit};
 
     /// The file in which the case of these tests notes its parts, and that which names the seed at which it fails.
@@ -291,6 +292,10 @@ mod tests {
     };
 
     fn ran(folder: &Path, budget: Option<Duration>) -> (Report, String) {
+        ran_with(folder, budget, None)
+    }
+
+    fn ran_with(folder: &Path, budget: Option<Duration>, planted: Option<Planted>) -> (Report, String) {
         let settings = Settings {
             backend: Backend::Sqlite,
             level: Level::Release,
@@ -299,7 +304,7 @@ mod tests {
             budget,
             timeout: Duration::from_secs(10),
             folder: folder.to_owned(),
-            planted: None,
+            planted,
             sync_delay: None,
             url: None,
         };
@@ -352,5 +357,16 @@ mod tests {
         let (report, printed) = ran(folder.path(), Some(Duration::ZERO));
         assert_eq!((report.failed, noted(folder.path()).as_str()), (1, ""), "{printed}");
         assert!(printed.contains("the same command goes on from here"), "{printed}");
+    }
+
+    #[test]
+    fn what_passed_with_a_mistake_planted_counts_for_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let planted = Some(Planted::AckBeforeCommit);
+        ran_with(folder.path(), None, planted);
+        ran(folder.path(), None);
+        assert_eq!(noted(folder.path()), "1+5 6+5 11+2 1+5 6+5 11+2 ");
+        ran_with(folder.path(), None, planted);
+        assert_eq!(noted(folder.path()), "1+5 6+5 11+2 1+5 6+5 11+2 1+5 6+5 11+2 ");
     }
 }
