@@ -157,7 +157,8 @@ impl Audit {
         Ok(Self { connection })
     }
 
-    /// What `integrity_check` and `foreign_key_check` complain of; nothing for a sound file.
+    /// What `integrity_check` and `foreign_key_check` complain of, and items that are leased by half; nothing for a sound
+    /// file.
     ///
     /// # Errors
     /// What SQLite answers.
@@ -167,6 +168,10 @@ impl Audit {
         let keys = self.rows(sql::FOREIGN_KEYS, [], |row| row.get::<_, String>(0))?;
         faults.extend(
             keys.into_iter().map(|table| format!("a row of {table} refers to one that is not there")),
+        );
+        let items = self.rows(sql::HALF_LEASED, [], |row| row.get::<_, String>(0))?;
+        faults.extend(
+            items.into_iter().map(|item| format!("some columns of {item} tell of a lease, others not")),
         );
         Ok(faults)
     }

@@ -1,21 +1,22 @@
 //! The looks of the runner, shown to see: a file is made by the store, and damaged by SQL behind its back.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use steadfast_store::env::Env;
 use steadfast_store::{
-    AppendCheckpoint, CheckpointId, CreateTask, Label, Payload, SealedPayload, SqliteOptions, SqliteStore,
-    StoreExt, TaskId,
+    AppendCheckpoint, CheckpointId, Claim, CreateTask, Delay, Enqueue, HolderId, Label, Payload,
+    SealedPayload, SqliteOptions, SqliteStore, StoreExt, TaskId, Term, TransitionId, WorkItemId,
 };
 
 use super::{Audit, chain_faults, newest_verified};
 
 const ARTIFACT: &str = "artifact.txt";
 
-/// A task with four checkpoints; the third one's evidence is that the artifact reads `three`, the others' that it
-/// reads `all`.
+/// A task with four checkpoints, and two items of which one is held; the third checkpoint's evidence is that the artifact
+/// reads `three`, the others' that it reads `all`.
 async fn furnished(folder: &Path) -> std::path::PathBuf {
     let path = folder.join("agent.db");
     let env = Env::system();
@@ -41,6 +42,26 @@ async fn furnished(folder: &Path) -> std::path::PathBuf {
         };
         store.append_checkpoint(append).await.unwrap();
     }
+    for name in ["held", "free"] {
+        let enqueue = Enqueue {
+            item: WorkItemId::new(name).unwrap(),
+            task: task.clone(),
+            kind: kind.clone(),
+            priority: i32::from(name == "held"),
+            delay: Delay::ZERO,
+            max_attempts: 1,
+        };
+        store.enqueue(enqueue).await.unwrap();
+    }
+    let claim = Claim {
+        claim: TransitionId::generate(&env),
+        holder: HolderId::new("holder").unwrap(),
+        term: Term::new(Duration::from_secs(60)).unwrap(),
+        limit: 1,
+        kinds: Vec::new(),
+        task: None,
+    };
+    assert_eq!(store.claim(claim).await.unwrap().items.len(), 1);
     store.close().await;
     path
 }
@@ -109,6 +130,22 @@ async fn a_row_that_refers_to_nothing_is_told() {
     let orphan = "PRAGMA foreign_keys = OFF; UPDATE checkpoints SET task_id = 77 WHERE sequence_number = 4";
     Connection::open(&path).unwrap().execute_batch(orphan).unwrap();
     assert_eq!(Audit::open(&path).unwrap().faults().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_item_that_is_leased_by_half_is_told() {
+    for column in ["holder", "acquired_at", "expires_at"] {
+        for (item, value) in [("held", "NULL"), ("free", "'2026-01-01 00:00:00.000'")] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = furnished(folder.path()).await;
+            assert_eq!(Audit::open(&path).unwrap().faults().unwrap(), [""; 0]);
+            let damage =
+                format!("UPDATE work_items SET lease_{column} = {value} WHERE work_item_id = '{item}'");
+            Connection::open(&path).unwrap().execute_batch(&damage).unwrap();
+            let told = Audit::open(&path).unwrap().faults().unwrap();
+            assert!(told.len() == 1 && told[0].contains(item), "{damage}: {told:?}");
+        }
+    }
 }
 
 #[tokio::test]

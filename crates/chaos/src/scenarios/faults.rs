@@ -11,7 +11,7 @@ use crate::report::{Check, Figure};
 pub(crate) enum Broken {
     /// A checkpoint that a worker was told is durable is not there.
     AcknowledgedLost,
-    /// `integrity_check` or `foreign_key_check` complains.
+    /// `integrity_check` or `foreign_key_check` complains, or an item is leased by half.
     IntegrityFaults,
     /// A link, a digest or a head does not fit.
     ChainBreaks,

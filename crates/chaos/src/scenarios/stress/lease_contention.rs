@@ -16,7 +16,7 @@ pub(super) const CASE: Case = Case {
     title: "Lease Contention",
     shows: "Twenty workers in four processes share thousands of items: each is done once, and no worker starves.",
     needs: Needs::Anything,
-    runs: Runs::of(1_000, 5_000),
+    runs: Runs::of(4_000, 5_000),
     run,
 };
 
