@@ -154,3 +154,53 @@ pub async fn within<F: Future>(env: &crate::env::Env, span: Duration, future: F)
     })
     .await
 }
+
+#[cfg(all(test, feature = "sqlite", not(steadfast_shuttle)))]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::queue::bounded;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+    /// Long enough to fall asleep in.
+    const A_WHILE: Duration = Duration::from_millis(30);
+
+    #[test]
+    fn a_consumer_that_sleeps_hears_of_each_item_and_of_the_end() {
+        let (sender, receiver) = bounded(2);
+        let (tell, told) = mpsc::channel();
+        let consumer = thread::spawn(move || {
+            loop {
+                let received = receiver.recv();
+                let is_over = received.is_err();
+                tell.send(received.ok()).unwrap();
+                if is_over {
+                    return;
+                }
+            }
+        });
+        for item in 0..2 {
+            thread::sleep(A_WHILE);
+            sender.try_send(item).unwrap();
+            assert_eq!(told.recv_timeout(PATIENCE), Ok(Some(item)));
+        }
+        thread::sleep(A_WHILE);
+        drop(sender);
+        assert_eq!(told.recv_timeout(PATIENCE), Ok(None));
+        consumer.join().unwrap();
+    }
+
+    #[test]
+    fn what_was_sent_before_the_end_is_received_and_nothing_is_taken_without_a_consumer() {
+        let (sender, receiver) = bounded(1);
+        sender.try_send(1).unwrap();
+        assert!(sender.try_send(2).is_err(), "it is full");
+        drop(sender);
+        assert_eq!((receiver.recv(), receiver.recv().is_err()), (Ok(1), true));
+        let (sender, receiver) = bounded(1);
+        drop(receiver);
+        assert!(sender.try_send(1).is_err());
+    }
+}

@@ -27,6 +27,9 @@ pub(super) const OPERATIONS_BY_STATUS: &str =
     "SELECT count(*) FROM idempotency_keys WHERE status = ?1 AND substr(idempotency_key, 1, length(?2)) = ?2";
 pub(super) const INTEGRITY: &str = "PRAGMA integrity_check";
 pub(super) const FOREIGN_KEYS: &str = "PRAGMA foreign_key_check";
+/// A file that is only just being made has none.
+pub(super) const HAS_ITEMS: &str =
+    "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'work_items'";
 /// A lease is three columns and a status, which all say the same.
 pub(super) const HALF_LEASED: &str = "SELECT work_item_id FROM work_items
      WHERE (status = 'in_progress') + (lease_holder IS NOT NULL) + (lease_acquired_at IS NOT NULL)
