@@ -376,8 +376,9 @@ impl Oracle {
         self.operations.cached()
     }
 
-    /// Leases that nobody works under.
-    pub(super) fn abandoned(&self) -> Vec<Guard> {
+    /// Leases that nobody works under, and from now on who begins to is noted.
+    pub(super) fn abandoned(&mut self) -> Vec<Guard> {
+        self.outside.begun.clear();
         let leases = self.items.rows.iter().filter(|(_, row)| row.expires_ms.is_some());
         leases
             .map(|(id, row)| Guard { item: id.clone(), fence: steadfast_store::Fence(row.fence) })
@@ -385,9 +386,11 @@ impl Oracle {
             .collect()
     }
 
-    /// Of these leases, those that last.
+    /// Of these leases, those that last and under which nobody has begun to work since: a claim whose answer was lost is
+    /// submitted again for up to a term, and may have given its caller an item that looked abandoned.
     pub(super) fn still(&self, leases: Vec<Guard>) -> Vec<Guard> {
-        leases.into_iter().filter(|guard| self.items.holds(guard)).collect()
+        let has_begun = |guard: &Guard| self.outside.begun.contains(&(guard.item.clone(), guard.fence.0));
+        leases.into_iter().filter(|guard| self.items.holds(guard) && !has_begun(guard)).collect()
     }
 
     /// Items that have not come to an end.

@@ -41,6 +41,8 @@ pub(in super::super) struct Outside {
     /// What the model said to each request.
     answers: BTreeMap<String, Vec<String>>,
     at_work: BTreeMap<(WorkItemId, u64), Held>,
+    /// Leases under which somebody has begun to work since this was emptied.
+    pub(super) begun: BTreeSet<(WorkItemId, u64)>,
     /// Effects of idempotent tools that happened again: the price of a crash.
     pub(in super::super) repeated: u64,
     pub(in super::super) asked: u64,
@@ -127,7 +129,9 @@ pub(in super::super) struct Working {
 impl Working {
     pub(in super::super) fn begin(oracle: &Arc<Mutex<Oracle>>, guard: Guard, held: Held) -> Self {
         let at = (guard.item.clone(), guard.fence.0);
-        oracle.lock().outside.at_work.insert(at, held);
+        let outside = &mut oracle.lock().outside;
+        outside.begun.insert(at.clone());
+        outside.at_work.insert(at, held);
         Self { oracle: Arc::clone(oracle), guard }
     }
 }
