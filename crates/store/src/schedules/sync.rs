@@ -328,3 +328,31 @@ pub(crate) fn spawn_thread(
 pub(crate) fn sleep_thread(_: Duration) {
     shuttle::thread::yield_now();
 }
+
+/// The threads on which a pool of connections opens them: real ones, which no explorer knows. One of them still holds the
+/// pool for a moment after it has opened a connection; a pool that is dropped then stays, to the explorer for ever.
+#[cfg(feature = "sqlite")]
+pub(crate) struct PoolThreads(Arc<scheduled_thread_pool::ScheduledThreadPool>);
+
+#[cfg(feature = "sqlite")]
+impl Default for PoolThreads {
+    fn default() -> Self {
+        Self(Arc::new(scheduled_thread_pool::ScheduledThreadPool::new(1)))
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl PoolThreads {
+    /// For the pool.
+    pub(crate) fn of_pool(&self) -> Arc<scheduled_thread_pool::ScheduledThreadPool> {
+        Arc::clone(&self.0)
+    }
+
+    /// Waits until what they were given is done: they are one thread, so that all before this is.
+    pub(crate) fn finish(&self) {
+        let (end, ended) = std::sync::mpsc::channel();
+        drop(self.0.execute(move || drop(end.send(()))));
+        // An error is an end as well.
+        drop(ended.recv());
+    }
+}

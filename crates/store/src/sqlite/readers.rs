@@ -70,7 +70,12 @@ impl Readers {
                 connection.busy_timeout(Duration::ZERO)
             },
         );
-        let pool = r2d2::Pool::builder()
+        let builder = r2d2::Pool::builder();
+        #[cfg(steadfast_shuttle)]
+        let threads = crate::sync::PoolThreads::default();
+        #[cfg(steadfast_shuttle)]
+        let builder = builder.thread_pool(threads.of_pool());
+        let pool = builder
             .max_size(options.readers)
             .min_idle(Some(1))
             .test_on_check_out(false)
@@ -80,6 +85,8 @@ impl Readers {
             .error_handler(Box::new(r2d2::NopErrorHandler))
             .build(Manager { connect, open })
             .map_err(|error| OpenError::Failed { path: options.path.clone(), source: Box::new(error) })?;
+        #[cfg(steadfast_shuttle)]
+        threads.finish();
         Ok(Self { pool })
     }
 
