@@ -56,7 +56,7 @@ fn the_quick_stress_cases_pass_and_are_reported() {
     let expected = [
         ("concurrent_tasks", 100, 500),
         ("same_task_contention", 20, 400),
-        ("lease_contention", 1_000, 1_000),
+        ("lease_contention", 4_000, 4_000),
         ("sweep_large", 10_000, 11_000),
         ("cache_stampede", 50, 350),
     ];
