@@ -38,23 +38,39 @@ mod ordinary {
     /// every commit for some 20 µs, which whoever was just answered needs for himself where there are few cores.
     #[cfg(feature = "sqlite")]
     pub(crate) mod queue {
+        use std::sync::Arc;
+        use std::sync::atomic::{AtomicBool, Ordering};
+
         use crossbeam::channel;
         use crossbeam::channel::{RecvError, TryRecvError, TrySendError};
         use crossbeam::sync::{Parker, Unparker};
 
         pub(crate) fn bounded<T>(length: usize) -> (Sender<T>, Receiver<T>) {
             let (sender, items) = channel::bounded(length);
-            let parker = Parker::new();
-            (
-                Sender { items: sender, consumer: Waking(parker.unparker().clone()) },
-                Receiver { items, parker },
-            )
+            let (parker, is_gone) = (Parker::new(), Arc::new(AtomicBool::new(false)));
+            let consumer = Waking(parker.unparker().clone());
+            let left = Left { items: items.clone(), is_gone: Arc::clone(&is_gone) };
+            (Sender { items: sender, consumer, left }, Receiver { left: Left { items, is_gone }, parker })
+        }
+
+        /// The consumer's end of the channel, and whether he is gone. A bounded channel keeps what is in it for as long as
+        /// any end lives, and who waits for the answer to that would wait for ever.
+        struct Left<T> {
+            items: channel::Receiver<T>,
+            is_gone: Arc<AtomicBool>,
+        }
+
+        impl<T> Left<T> {
+            fn drop_all(&self) {
+                while self.items.try_recv().is_ok() {}
+            }
         }
 
         pub(crate) struct Sender<T> {
             items: channel::Sender<T>,
             /// Dropped after the channel's end: the consumer wakes and finds it gone.
             consumer: Waking,
+            left: Left<T>,
         }
 
         impl<T> std::fmt::Debug for Sender<T> {
@@ -73,26 +89,40 @@ mod ordinary {
 
         impl<T> Sender<T> {
             pub(crate) fn try_send(&self, item: T) -> Result<(), TrySendError<T>> {
+                if self.left.is_gone.load(Ordering::SeqCst) {
+                    return Err(TrySendError::Disconnected(item));
+                }
                 self.items.try_send(item)?;
+                // Either he who goes sees the item, or this sees that he is gone.
+                if self.left.is_gone.load(Ordering::SeqCst) {
+                    self.left.drop_all();
+                }
                 self.consumer.0.unpark();
                 Ok(())
             }
         }
 
         pub(crate) struct Receiver<T> {
-            items: channel::Receiver<T>,
+            left: Left<T>,
             parker: Parker,
+        }
+
+        impl<T> Drop for Receiver<T> {
+            fn drop(&mut self) {
+                self.left.is_gone.store(true, Ordering::SeqCst);
+                self.left.drop_all();
+            }
         }
 
         impl<T> Receiver<T> {
             pub(crate) fn try_recv(&self) -> Result<T, TryRecvError> {
-                self.items.try_recv()
+                self.left.items.try_recv()
             }
 
             /// Waits for the next one; an error once there will be none.
             pub(crate) fn recv(&self) -> Result<T, RecvError> {
                 loop {
-                    match self.items.try_recv() {
+                    match self.left.items.try_recv() {
                         Ok(item) => return Ok(item),
                         Err(TryRecvError::Disconnected) => return Err(RecvError),
                         // What was sent since is announced: then this returns at once.
@@ -157,7 +187,7 @@ pub async fn within<F: Future>(env: &crate::env::Env, span: Duration, future: F)
 
 #[cfg(all(test, feature = "sqlite", not(steadfast_shuttle)))]
 mod tests {
-    use std::sync::mpsc;
+    use std::sync::{Arc, mpsc};
     use std::thread;
     use std::time::Duration;
 
@@ -173,9 +203,9 @@ mod tests {
         let (tell, told) = mpsc::channel();
         let consumer = thread::spawn(move || {
             loop {
-                let received = receiver.recv();
-                let is_over = received.is_err();
-                tell.send(received.ok()).unwrap();
+                let item = receiver.recv();
+                let is_over = item.is_err();
+                tell.send(item.ok()).unwrap();
                 if is_over {
                     return;
                 }
@@ -199,8 +229,48 @@ mod tests {
         assert!(sender.try_send(2).is_err(), "it is full");
         drop(sender);
         assert_eq!((receiver.recv(), receiver.recv().is_err()), (Ok(1), true));
-        let (sender, receiver) = bounded(1);
+        let (sender, receiver) = bounded(2);
+        let item = Arc::new(());
+        sender.try_send(Arc::clone(&item)).unwrap();
         drop(receiver);
-        assert!(sender.try_send(1).is_err());
+        assert_eq!(Arc::strong_count(&item), 1, "who waits for the answer to it would wait for ever");
+        assert!(sender.try_send(item).is_err());
+    }
+
+    #[test]
+    fn no_item_of_many_threads_is_missed_however_they_meet_the_consumer() {
+        let (sender, receiver) = bounded(4_000);
+        let sender = Arc::new(sender);
+        let threads: Vec<_> = (0..4_u64)
+            .map(|number| {
+                let sender = Arc::clone(&sender);
+                thread::spawn(move || {
+                    for item in 0..1_000 {
+                        sender.try_send(item).unwrap();
+                        // From none at all to longer than it takes to fall asleep.
+                        for _ in 0..(item * 7 + number) % 300 {
+                            std::hint::spin_loop();
+                        }
+                        if item % 50 == number {
+                            thread::sleep(Duration::from_micros(200));
+                        }
+                    }
+                })
+            })
+            .collect();
+        drop(sender);
+        let (tell, told) = mpsc::channel();
+        let consumer = thread::spawn(move || {
+            let mut sum = 0;
+            while let Ok(item) = receiver.recv() {
+                sum += item;
+            }
+            tell.send(sum).unwrap();
+        });
+        assert_eq!(told.recv_timeout(PATIENCE), Ok(4 * (0..1_000).sum::<u64>()));
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        consumer.join().unwrap();
     }
 }

@@ -134,13 +134,18 @@ async fn a_row_that_refers_to_nothing_is_told() {
 
 #[tokio::test]
 async fn an_item_that_is_leased_by_half_is_told() {
-    for column in ["holder", "acquired_at", "expires_at"] {
-        for (item, value) in [("held", "NULL"), ("free", "'2026-01-01 00:00:00.000'")] {
+    let now = "'2026-01-01 00:00:00.000'";
+    for (column, none, some) in [
+        ("lease_holder", "NULL", "'holder'"),
+        ("lease_acquired_at", "NULL", now),
+        ("lease_expires_at", "NULL", now),
+        ("status", "'pending'", "'in_progress'"),
+    ] {
+        for (item, value) in [("held", none), ("free", some)] {
             let folder = tempfile::tempdir().unwrap();
             let path = furnished(folder.path()).await;
             assert_eq!(Audit::open(&path).unwrap().faults().unwrap(), [""; 0]);
-            let damage =
-                format!("UPDATE work_items SET lease_{column} = {value} WHERE work_item_id = '{item}'");
+            let damage = format!("UPDATE work_items SET {column} = {value} WHERE work_item_id = '{item}'");
             Connection::open(&path).unwrap().execute_batch(&damage).unwrap();
             let told = Audit::open(&path).unwrap().faults().unwrap();
             assert!(told.len() == 1 && told[0].contains(item), "{damage}: {told:?}");

@@ -331,6 +331,7 @@ pub(crate) fn sleep_thread(_: Duration) {
 
 /// The threads on which a pool of connections opens them: real ones, which no explorer knows. One of them still holds the
 /// pool for a moment after it has opened a connection; a pool that is dropped then stays, to the explorer for ever.
+/// Enough for a pool of one connection, which opens no further ones later.
 #[cfg(feature = "sqlite")]
 pub(crate) struct PoolThreads(Arc<scheduled_thread_pool::ScheduledThreadPool>);
 

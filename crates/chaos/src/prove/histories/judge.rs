@@ -10,7 +10,7 @@ use super::search::{Found, Interval, search};
 
 /// States that the search for one object may look at. More would mean that the history cannot be decided: it fails. One
 /// history in a thousand of eight processes on a busy machine needed millions, and a gigabyte for them.
-pub(super) const STATES_MAX: usize = 10_000_000;
+pub(super) const STATES_MAX: usize = 3_000_000;
 /// States that may be looked at to try a guess.
 const GUESS_STATES_MAX: usize = 20_000;
 /// Calls that a complaint tells of.

@@ -22,7 +22,7 @@ const PATH: &str = "/powerloss/image.db";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Look {
     pub(super) contents: Contents,
-    /// What `integrity_check` and `foreign_key_check` complain of.
+    /// What the checks of SQLite complain of, and items that are leased by half.
     pub(super) complaints: Vec<String>,
 }
 

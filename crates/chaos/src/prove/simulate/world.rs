@@ -169,7 +169,8 @@ impl World {
     /// Everything up to the end of the hour, or until something is broken.
     fn all(&mut self) -> Result<Result<(), Spinning>, InvalidSpan> {
         let mut abandoned = Vec::new();
-        let last_reclaim = CHAOS + self.plan.term + self.plan.sweep_period * 11 / 10 + RECLAIM_SLACK;
+        let grace = self.plan.sweep_period * 11 / 10 + RECLAIM_SLACK;
+        let last_reclaim = CHAOS + self.plan.term + grace;
         while let Some((&(at, number), _)) = self.agenda.first_key_value() {
             match self.executor.run_until(at) {
                 Err(spinning) => return Ok(Err(spinning)),
@@ -197,7 +198,7 @@ impl World {
                 return Ok(Ok(()));
             }
             let mut oracle = self.oracle.lock();
-            let still = oracle.still(std::mem::take(&mut abandoned));
+            let still = oracle.still(&abandoned, grace);
             for guard in still {
                 let what = format!("{}#{} has no holder, and nobody reclaimed it", guard.item, guard.fence);
                 oracle.broken(Promise::Reclaimed, what);

@@ -386,11 +386,17 @@ impl Oracle {
             .collect()
     }
 
-    /// Of these leases, those that last and under which nobody has begun to work since: a claim whose answer was lost is
-    /// submitted again for up to a term, and may have given its caller an item that looked abandoned.
-    pub(super) fn still(&self, leases: Vec<Guard>) -> Vec<Guard> {
-        let has_begun = |guard: &Guard| self.outside.begun.contains(&(guard.item.clone(), guard.fence.0));
-        leases.into_iter().filter(|guard| self.items.holds(guard) && !has_begun(guard)).collect()
+    /// Of these leases, those that last although they should have been reclaimed by now. A claim whose answer was lost is
+    /// submitted again for up to a term, and may have given its caller an item that looked abandoned: then it lasts for
+    /// as long as he works, and as its last renewal says, and a sweep may take `grace` more.
+    pub(super) fn still(&self, leases: &[Guard], grace: Duration) -> Vec<Guard> {
+        let now_ms = WALL_AT_START_MS + millis(self.said.now);
+        let is_adopted = |guard: &Guard| {
+            let begun = self.outside.begun.contains(&(guard.item.clone(), guard.fence.0));
+            let until = self.items.rows.get(&guard.item).and_then(|row| row.expires_ms).unwrap_or(now_ms);
+            begun && (self.outside.is_at_work(guard) || until + millis(grace) > now_ms)
+        };
+        leases.iter().filter(|guard| self.items.holds(guard) && !is_adopted(guard)).cloned().collect()
     }
 
     /// Items that have not come to an end.
