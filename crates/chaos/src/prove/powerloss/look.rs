@@ -41,6 +41,11 @@ pub(super) fn pages(audit: &Audit) -> rusqlite::Result<Pages> {
     Ok(*blake3::hash(&audit.connection().serialize("main")?).as_bytes())
 }
 
+/// How many bytes it has, those that stand in the log included.
+pub(super) fn size(audit: &Audit) -> rusqlite::Result<usize> {
+    audit.connection().query_row(sql::SIZE, [], |row| row.get(0))
+}
+
 /// Looks at it.
 pub(super) fn look(audit: &Audit) -> rusqlite::Result<Look> {
     // First what it holds: a check walks the same pages again from the cache.

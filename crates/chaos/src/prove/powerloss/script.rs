@@ -32,6 +32,8 @@ pub(super) struct Author {
     rng: fastrand::Rng,
     env: Env,
     numbered: usize,
+    /// Whether there is no room for anything long.
+    pub(super) is_cramped: bool,
     tasks: Vec<Told>,
     /// Guards of items that were claimed, with their tasks.
     leases: Vec<(Guard, TaskId)>,
@@ -67,7 +69,7 @@ fn term() -> Term {
 impl Author {
     pub(super) fn new(rng: fastrand::Rng, env: Env) -> Self {
         let (tasks, leases, begun, finished, again, doubtful) = Default::default();
-        Self { rng, env, numbered: 0, tasks, leases, begun, finished, again, doubtful }
+        Self { rng, env, numbered: 0, is_cramped: false, tasks, leases, begun, finished, again, doubtful }
     }
 
     fn name(&mut self, what: &str) -> String {
@@ -77,8 +79,8 @@ impl Author {
 
     fn bytes(&mut self) -> Vec<u8> {
         // Mostly some hundred; now and then more than a page, which then stands on pages of its own.
-        let length =
-            if self.rng.u8(0..40) == 0 { self.rng.usize(4_200..4_600) } else { self.rng.usize(20..160) };
+        let is_long = self.rng.u8(0..40) == 0 && !self.is_cramped;
+        let length = if is_long { self.rng.usize(4_200..4_600) } else { self.rng.usize(20..160) };
         (0..length).map(|_| self.rng.u8(..)).collect()
     }
 

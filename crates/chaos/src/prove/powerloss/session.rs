@@ -158,6 +158,12 @@ impl Session {
         self.device
     }
 
+    /// How large the database is, whether or not the log has been folded into it.
+    pub(super) fn database_bytes(&self, bench: &Bench) -> Result<usize, Trouble> {
+        let Some(files) = self.trace.last_files() else { return Ok(0) };
+        Ok(look::size(&look::open(&bench.viewer, files)?)?)
+    }
+
     /// Notes that what is committed now was acknowledged.
     pub(super) fn promise(&mut self, durability: Durability) {
         let (at, commit_at) = (self.device.recorded(), self.trace.last_commit_at());

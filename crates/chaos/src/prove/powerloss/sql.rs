@@ -5,6 +5,9 @@ pub(super) const SCHEMA: &str = "SELECT type, name, sql FROM sqlite_schema ORDER
 /// A number that every migration raises.
 pub(super) const VERSION: &str = "PRAGMA user_version";
 
+/// Bytes of a database, those that stand in its log included.
+pub(super) const SIZE: &str = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+
 /// Whether the store has noted a boot.
 pub(super) const HAS_CLOCK: &str = "SELECT count(*) > 0 FROM store_meta";
 
