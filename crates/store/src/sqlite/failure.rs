@@ -50,16 +50,20 @@ impl Trouble {
     }
 
     /// Whether the file is not what was written to it: SQLite says so, or it ends where it should go on, or it holds a
-    /// value that none of our statements can have put there. Trying again finds the same.
+    /// value or a table that none of our statements can have put there. Trying again finds the same.
     fn is_damage(&self) -> bool {
         use rusqlite::Error;
         let Self::Sqlite(error) = self else { return false };
         match error {
-            Error::SqliteFailure(failure, _) => {
+            Error::SqliteFailure(failure, message) => {
                 matches!(failure.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
                     || failure.extended_code == ffi::SQLITE_IOERR_SHORT_READ
+                    || failure.extended_code == ffi::SQLITE_ERROR
+                        && message.as_deref().is_some_and(names_what_is_missing)
             }
-            Error::FromSqlConversionFailure(..)
+            // A statement of ours does not fit the tables that the version of this schema has.
+            Error::SqlInputError { .. }
+            | Error::FromSqlConversionFailure(..)
             | Error::InvalidColumnType(..)
             | Error::IntegralValueOutOfRange(..)
             | Error::Utf8Error(..) => true,
@@ -96,6 +100,12 @@ impl Trouble {
             _ => OpenError::Failed { path, source: Box::new(self) },
         }
     }
+}
+
+/// Whether SQLite says that there is no table or column of a name. Its code for that is the one for every mistake in a
+/// statement and for some in how they follow one another, so only the text tells.
+fn names_what_is_missing(message: &str) -> bool {
+    ["no such table: ", "no such column: ", " has no column named "].iter().any(|text| message.contains(text))
 }
 
 /// Whether this process lacks the access that it needs to the file, or to the folder that the file would be made in.

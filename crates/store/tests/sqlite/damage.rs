@@ -269,3 +269,19 @@ async fn a_value_that_nobody_wrote_is_told_as_damage() {
         store.close().await;
     }
 }
+
+#[tokio::test]
+async fn tables_that_are_not_those_of_their_version_are_told_as_damage() {
+    let changes = [
+        "ALTER TABLE checkpoints RENAME COLUMN payload_digest TO payload_digesu",
+        "ALTER TABLE checkpoints RENAME TO checkpoints_of_old",
+        "ALTER TABLE work_items RENAME COLUMN fence TO fench",
+        "DROP TABLE checkpoint_verifications",
+    ];
+    for change in changes {
+        let place = Place::new();
+        let furnished = furnish(&place).await;
+        place.raw().execute_batch(change).unwrap();
+        assert!(tell(&place, &furnished, change).await > 0, "{change}");
+    }
+}
