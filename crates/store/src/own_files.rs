@@ -5,10 +5,16 @@
 //! (fcntl(2); <https://sqlite.org/howtocorrupt.html>, section 2.2). So whatever opens files that data names asks
 //! here first, with the device and inode of a descriptor opened with `O_PATH`, whose close drops no locks. Names are
 //! not compared: links and mounts give one file many of them.
+//!
+//! Each registration holds such a descriptor, so that its inode is nobody else's meanwhile: SQLite removes the log
+//! and the index when the last connection closes, and a file system gives a freed inode to the very next file.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
 
 use crate::sync::ProcessMutex;
 
@@ -42,23 +48,27 @@ pub fn is_own(device: u64, inode: u64) -> bool {
 #[must_use = "the file is a store's own only while this lives"]
 pub struct OwnFile {
     place: (u64, u64),
+    /// Opens nothing, and keeps the inode from being given to another file.
+    _pin: OwnedFd,
 }
 
 impl OwnFile {
-    /// Registers the file that `path` leads to, by stat(2) alone: it is not opened. Register a file again when it
-    /// may have been made anew under the same name, such as a write-ahead log.
+    /// Registers the file that `path` leads to, by an `O_PATH` descriptor: it is not opened. Register a file again when
+    /// it may have been made anew under the same name, such as a write-ahead log.
     ///
     /// # Errors
-    /// What stat(2) answers; nothing is registered then.
+    /// What open(2) and fstat(2) answer; nothing is registered then.
     pub fn register(path: &Path) -> io::Result<Self> {
-        let stat = rustix::fs::stat(path)?;
+        let pin = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let stat = rustix::fs::fstat(&pin)?;
         let place = (stat.st_dev, stat.st_ino);
         *OWN.lock().entry(place).or_default() += 1;
-        Ok(Self { place })
+        Ok(Self { place, _pin: pin })
     }
 }
 
 impl Drop for OwnFile {
+    /// The entry goes before the descriptor: while it stands, the inode is this file's.
     fn drop(&mut self) {
         let mut own = OWN.lock();
         match own.get_mut(&self.place) {
@@ -88,6 +98,20 @@ mod tests {
         assert!(is_own(file.dev(), file.ino()));
         drop(second);
         assert!(!is_own(file.dev(), file.ino()));
+    }
+
+    #[test]
+    fn a_file_that_is_made_after_an_own_one_was_removed_is_never_taken_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (removed, made) = (folder.path().join("a.db-wal"), folder.path().join("notes.md"));
+        std::fs::write(&removed, "").unwrap();
+        // As a store that closes: its log is gone before its registration is.
+        let own = OwnFile::register(&removed).unwrap();
+        std::fs::remove_file(&removed).unwrap();
+        std::fs::write(&made, "").unwrap();
+        let file = std::fs::metadata(&made).unwrap();
+        assert!(!is_own(file.dev(), file.ino()));
+        drop(own);
     }
 
     #[test]
